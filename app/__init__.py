@@ -1,0 +1,1 @@
+"""How people reach the desk: the HTTP API and its pages, and the `atum` command."""

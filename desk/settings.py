@@ -1,0 +1,66 @@
+"""Configuration: environment variables with the prefix `ATUM_`, and a `.env` file in the working directory."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from desk.errors import SettingsError
+
+
+def _postgres_url(url: str) -> str:
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with postgresql://")
+    return url
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().resolve()
+
+
+PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
+Directory = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and its meaning. Durations carry their unit in the name."""
+
+    model_config = SettingsConfigDict(env_prefix="ATUM_", env_file=".env", env_ignore_empty=True, extra="ignore")
+
+    database_url: PostgresUrl | None = Field(None, description="Postgres 14+; unset: an embedded Postgres in ATUM_HOME")
+    owner_url: PostgresUrl | None = Field(None, description="who migrates, where ATUM_DATABASE_URL's login may not")
+    broker_url: PostgresUrl | None = Field(None, description="where the messages live; unset: the same database")
+    home: Directory = Field(Path(".atum"), description="embedded Postgres, models, state of this installation")
+
+    pool_size: int = Field(12, ge=1, le=500, description="desk connections of one process at the most")
+    pool_timeout_seconds: float = Field(30.0, gt=0, description="how long to wait for a free connection")
+
+    embed_model: str = Field("sentence-transformers/all-MiniLM-L6-v2", description="a model that fastembed knows")
+    embed_model_dir: Directory | None = Field(None, description="folder with model.onnx and tokenizer.json")
+    embed_threads: int = Field(1, ge=1, le=64, description="threads of one pass through the model")
+
+    web_host: str = Field("127.0.0.1", description="address the API listens on")
+    web_port: int = Field(8000, ge=1, le=65535, description="port the API listens on")
+    api_token: SecretStr | None = Field(None, description="when set, the API wants it as `Authorization: Bearer …`")
+
+    log_format: Literal["console", "json"] = Field("console", description="log lines for people or for machines")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="the least that is logged")
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        SettingsError: a value cannot be used; the message names the variable and what is wrong with it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "ATUM_" + "_".join(str(part) for part in first["loc"]).upper()
+        reason = first["msg"].removeprefix("Value error, ")
+        # The value itself stays out of the message: a URL may hold a password.
+        raise SettingsError(f"{name} cannot be used: {reason}. Correct it in the environment or in .env.") from None

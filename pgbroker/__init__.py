@@ -1,0 +1,1 @@
+"""Dramatiq's messages in Postgres."""

@@ -1,0 +1,65 @@
+"""What every test stands on: one real Postgres per session, a fresh database per test, the real model."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import psycopg2
+import pytest
+from builders import TEMPLATE, admin, fresh_database, new_organization
+from psycopg2.extensions import connection as Connection
+
+from app.install import install
+from desk import database
+from desk.embedded import EmbeddedServer
+from desk.settings import settings
+
+# Durability is not what most tests are about; those that kill the server start one of their own.
+FAST = ("max_connections=300", "fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """The session's Postgres (the embedded wheel), with a migrated template database."""
+    with tempfile.TemporaryDirectory(prefix="atum-tests-", ignore_cleanup_errors=True) as home:
+        Path(home).chmod(0o755)
+        server = EmbeddedServer(Path(home), FAST)
+        server.attach()
+        with admin(server) as cursor:
+            cursor.execute(f"create database {TEMPLATE}")
+        install(server.url(database=TEMPLATE))
+        with admin(server) as cursor:
+            cursor.execute("alter role atum_worker login")
+        yield server
+        server.stop()
+        server.detach()
+
+
+@pytest.fixture
+def database_name(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """A migrated database of this test's own; `settings()` and every process the test starts use it as atum_worker."""
+    with fresh_database(server) as name:
+        monkeypatch.setenv("ATUM_DATABASE_URL", server.url(user="atum_worker", database=name))
+        monkeypatch.setenv("ATUM_OWNER_URL", server.url(database=name))
+        monkeypatch.setenv("ATUM_HOME", str(tmp_path / "home"))
+        settings.cache_clear()
+        database.close()
+        yield name
+        database.close()
+        settings.cache_clear()
+
+
+@pytest.fixture
+def owner(server: EmbeddedServer, database_name: str) -> Iterator[Connection]:
+    """An autocommit connection as superuser, for arranging and for looking: row-level security does not bind it."""
+    connection = psycopg2.connect(server.url(database=database_name))
+    connection.autocommit = True
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def organization(owner: Connection) -> UUID:
+    """The id of an organization named Acme."""
+    return new_organization(owner, "Acme")
