@@ -1,0 +1,77 @@
+"""Organizations by name. Any worker may look one up: the table holds names and nothing of anybody's."""
+
+from uuid import UUID
+
+from psycopg2.extensions import connection as Connection
+
+from desk.errors import InvalidInput, NotFound
+
+SHOWN = 10
+
+
+def find(connection: Connection, name: str) -> UUID:
+    """The id of the organization called `name`.
+
+    Raises:
+        NotFound: there is none; the message lists the names that exist.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("select id from organizations where name = %s", (_checked(name),))
+        row = cursor.fetchone()
+        if row:
+            return row[0]
+        cursor.execute("select name from organizations order by name limit %s", (SHOWN + 1,))
+        names = [found for (found,) in cursor.fetchall()]
+    if not names:
+        raise NotFound(f"There is no organization {name!r}, nor any other yet. Add --create-org to an import to make it.")
+    known = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    raise NotFound(f"There is no organization {name!r}. There are: {known}. Add --create-org to an import to make it.")
+
+
+def find_or_create(connection: Connection, name: str) -> UUID:
+    """The id of the organization called `name`, made if it is not there; two callers at once get the same one.
+
+    Raises:
+        InvalidInput: the name is empty or holds a NUL character.
+    """
+    name = _checked(name).strip()
+    if not name:
+        raise InvalidInput("An organization's name must not be empty.")
+    with connection.cursor() as cursor:
+        cursor.execute("insert into organizations (name) values (%s) on conflict (name) do nothing", (name,))
+        cursor.execute("select id from organizations where name = %s", (name,))
+        return cursor.fetchone()[0]  # type: ignore[index]  # it was there or was just made
+
+
+def name_of(connection: Connection, organization_id: UUID | str) -> str:
+    """The name of the organization with this id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("select name from organizations where id = %s", (identifier(organization_id, "organization"),))
+        row = cursor.fetchone()
+    if row is None:
+        raise NotFound(f"There is no organization with the id {organization_id}.")
+    return row[0]
+
+
+def identifier(text: UUID | str, what: str) -> UUID:
+    """`text` as a UUID; ids arrive as text in messages and requests.
+
+    Raises:
+        NotFound: it is no UUID, so nothing can have it.
+    """
+    if isinstance(text, UUID):
+        return text
+    try:
+        return UUID(text)
+    except (ValueError, AttributeError, TypeError):
+        raise NotFound(f"There is no {what} with the id {str(text)[:80]!r}: that is not a UUID.") from None
+
+
+def _checked(name: str) -> str:
+    if "\x00" in name:
+        raise InvalidInput("An organization's name must not hold a NUL character.")
+    return name
