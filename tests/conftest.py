@@ -1,5 +1,6 @@
 """What every test stands on: one real Postgres per session, a fresh database per test, the real model."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from psycopg2.extensions import connection as Connection
 from app.install import install
 from desk import database
 from desk.embedded import EmbeddedServer
+from desk.kb import model
 from desk.settings import settings
 
 # Durability is not what most tests are about; those that kill the server start one of their own.
@@ -63,3 +65,19 @@ def owner(server: EmbeddedServer, database_name: str) -> Iterator[Connection]:
 def organization(owner: Connection) -> UUID:
     """The id of an organization named Acme."""
     return new_organization(owner, "Acme")
+
+
+@pytest.fixture(scope="session")
+def model_dir() -> Iterator[Path]:
+    """The folder of the real embedding model, fetched once into the repository's .atum; every process of this session
+    finds it there."""
+    with pytest.MonkeyPatch.context() as environment:
+        if not os.environ.get("ATUM_EMBED_MODEL_DIR"):
+            environment.setenv("ATUM_HOME", str(Path(__file__).parents[1] / ".atum"))
+            settings.cache_clear()
+            found = model.ensure()
+            environment.undo()
+            environment.setenv("ATUM_EMBED_MODEL_DIR", str(found))
+        settings.cache_clear()
+        yield model.locate()
+    settings.cache_clear()
