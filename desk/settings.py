@@ -29,24 +29,38 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ATUM_", env_file=".env", env_ignore_empty=True, extra="ignore")
 
-    database_url: PostgresUrl | None = Field(None, description="Postgres 14+; unset: an embedded Postgres in ATUM_HOME")
-    owner_url: PostgresUrl | None = Field(None, description="who migrates, where ATUM_DATABASE_URL's login may not")
-    broker_url: PostgresUrl | None = Field(None, description="where the messages live; unset: the same database")
-    home: Directory = Field(Path(".atum"), description="embedded Postgres, models, state of this installation")
+    database_url: PostgresUrl | None = Field(
+        default=None, description="Postgres 14+; unset: an embedded Postgres in ATUM_HOME"
+    )
+    owner_url: PostgresUrl | None = Field(
+        default=None, description="who migrates, where ATUM_DATABASE_URL's login may not"
+    )
+    broker_url: PostgresUrl | None = Field(
+        default=None, description="where the messages live; unset: the same database"
+    )
+    home: Directory = Field(default=Path(".atum"), description="embedded Postgres, models, state of this installation")
 
-    pool_size: int = Field(12, ge=1, le=500, description="desk connections of one process at the most")
-    pool_timeout_seconds: float = Field(30.0, gt=0, description="how long to wait for a free connection")
+    pool_size: int = Field(default=12, ge=1, le=500, description="desk connections of one process at the most")
+    pool_timeout_seconds: float = Field(default=30.0, gt=0, description="how long to wait for a free connection")
 
-    embed_model: str = Field("sentence-transformers/all-MiniLM-L6-v2", description="a model that fastembed knows")
-    embed_model_dir: Directory | None = Field(None, description="folder with model.onnx and tokenizer.json")
-    embed_threads: int = Field(1, ge=1, le=64, description="threads of one pass through the model")
+    embed_model: str = Field(
+        default="sentence-transformers/all-MiniLM-L6-v2", description="a model that fastembed knows"
+    )
+    embed_model_dir: Directory | None = Field(default=None, description="folder with model.onnx and tokenizer.json")
+    embed_threads: int = Field(default=1, ge=1, le=64, description="threads of one pass through the model")
 
-    web_host: str = Field("127.0.0.1", description="address the API listens on")
-    web_port: int = Field(8000, ge=1, le=65535, description="port the API listens on")
-    api_token: SecretStr | None = Field(None, description="when set, the API wants it as `Authorization: Bearer …`")
+    web_host: str = Field(default="127.0.0.1", description="address the API listens on")
+    web_port: int = Field(default=8000, ge=1, le=65535, description="port the API listens on")
+    api_token: SecretStr | None = Field(
+        default=None, description="when set, the API wants it as `Authorization: Bearer …`"
+    )
 
-    log_format: Literal["console", "json"] = Field("console", description="log lines for people or for machines")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="the least that is logged")
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="log lines for people or for machines"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="the least that is logged"
+    )
 
 
 @cache

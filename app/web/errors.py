@@ -1,0 +1,63 @@
+"""Every refusal is one clear line: `{"detail": "…"}` with the status that fits."""
+
+import psycopg2
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.responses import JSONResponse
+
+from desk.errors import DatabaseUnavailable, DeskError, InvalidInput, ModelUnavailable, NotFound
+
+_STATUS: dict[type[Exception], int] = {
+    NotFound: 404,
+    InvalidInput: 422,
+    DatabaseUnavailable: 503,
+    ModelUnavailable: 503,
+}
+_NO_SCHEMA = (
+    psycopg2.errors.UndefinedTable,
+    psycopg2.errors.UndefinedFunction,
+    psycopg2.errors.InvalidSchemaName,
+)
+
+
+def register(api: FastAPI) -> None:
+    """Teach `api` to answer each kind of error."""
+    api.add_exception_handler(DeskError, _desk)
+    api.add_exception_handler(RequestValidationError, _validation)
+    for kind in (psycopg2.OperationalError, psycopg2.InterfaceError):
+        api.add_exception_handler(kind, _database_away)
+    for kind in _NO_SCHEMA:
+        api.add_exception_handler(kind, _no_schema)
+    for kind in (psycopg2.DataError, psycopg2.IntegrityError):
+        api.add_exception_handler(kind, _refused_by_database)
+
+
+def _desk(request: Request, error: Exception) -> JSONResponse:
+    status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+    return JSONResponse({"detail": str(error)}, status)
+
+
+def _validation(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problems = error.errors()
+    first = problems[0]
+    # ("body", "subject") → body.subject; the value itself stays out: it may be long, or private.
+    where = ".".join(str(part) for part in first["loc"])
+    what = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "json_invalid":
+        where, what = "body", f"is not JSON at character {first['loc'][-1]}: {first['ctx']['error']}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return JSONResponse({"detail": f"{where}: {what}{more}"}, 422)
+
+
+def _database_away(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "The database went away while this was done; nothing was changed. Try again."}, 503)
+
+
+def _no_schema(request: Request, error: Exception) -> JSONResponse:
+    missing = str(error).strip().splitlines()[0]
+    return JSONResponse({"detail": f"The schema is not complete ({missing}). Run `atum init`, or `atum doctor`."}, 503)
+
+
+def _refused_by_database(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": f"The database refuses this: {str(error).strip().splitlines()[0]}."}, 422)

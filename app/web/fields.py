@@ -1,0 +1,37 @@
+"""Types of request fields, and the organization that a request names."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, StringConstraints
+
+from desk import database, organizations
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError(f"holds a NUL character at position {text.index(chr(0))}, which Postgres cannot store")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"holds half a character at position {error.start}, which is not Unicode") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+"""Anything that Postgres can store."""
+
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000), AfterValidator(_storable)
+]
+"""One to 1,000 characters, without the space around them."""
+
+
+def organization_id(name: str) -> UUID:
+    """The id of the organization called `name`.
+
+    Raises:
+        NotFound: there is none.
+    """
+    with database.transaction() as connection:
+        return organizations.find(connection, name)
