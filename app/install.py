@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg2
+from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 import desk
 from desk import database
-from pgbroker.migrate import migrate
+from pgbroker.migrate import DIRECTORY, REQUIRES, migrate
 
 MIGRATIONS = Path(desk.__file__).parent / "migrations"
 LEDGER = "desk_migrations"
@@ -74,6 +76,37 @@ def install(where: str | None = None) -> Installed:
         return Installed(broker.applied + ours.applied, broker.waiting | ours.waiting)
     finally:
         connection.close()
+
+
+def pending(cursor: Any) -> dict[str, str | None]:
+    """The steps that are not applied, as {file name: the extension it waits for, or None}; `cursor` returns dicts."""
+    left: dict[str, str | None] = {}
+    for directory, ledger in ((DIRECTORY, "pgbroker_migrations"), (MIGRATIONS, LEDGER)):
+        cursor.execute("select to_regclass(%s) is not null as there", (f"public.{ledger}",))
+        known = set()
+        if cursor.fetchone()["there"]:
+            cursor.execute(sql.SQL("select name from public.{}").format(sql.Identifier(ledger)))
+            known = {row["name"] for row in cursor.fetchall()}
+        for path in sorted(directory.glob("[0-9]*.sql")):
+            if path.name not in known:
+                needs = REQUIRES.search(path.read_text("utf-8"))
+                left[path.name] = needs[1] if needs and not _has(cursor, needs[1]) else None
+    return left
+
+
+def _has(cursor: Any, extension: str) -> bool:
+    cursor.execute("select exists (select from pg_extension where extname = %s) as there", (extension,))
+    return bool(cursor.fetchone()["there"])
+
+
+def declare_actors() -> list[str]:
+    """Write down where each actor's messages go, for senders that are not Python. Their names."""
+    import actors  # noqa: F401  # imported here: who only migrates needs no Dramatiq
+    import schedules  # noqa: F401
+    from brokers import broker
+
+    broker.register_actors()
+    return sorted(broker.get_declared_actors())
 
 
 def _execute(connection: Connection, statement: str) -> None:

@@ -24,12 +24,13 @@ def register(api: FastAPI) -> None:
     """Teach `api` to answer each kind of error."""
     api.add_exception_handler(DeskError, _desk)
     api.add_exception_handler(RequestValidationError, _validation)
-    for kind in (psycopg2.OperationalError, psycopg2.InterfaceError):
-        api.add_exception_handler(kind, _database_away)
-    for kind in _NO_SCHEMA:
-        api.add_exception_handler(kind, _no_schema)
-    for kind in (psycopg2.DataError, psycopg2.IntegrityError):
-        api.add_exception_handler(kind, _refused_by_database)
+    for kinds, handler in (
+        ((psycopg2.OperationalError, psycopg2.InterfaceError), _database_away),
+        (_NO_SCHEMA, _no_schema),
+        ((psycopg2.DataError, psycopg2.IntegrityError), _refused_by_database),
+    ):
+        for kind in kinds:
+            api.add_exception_handler(kind, handler)
 
 
 def _desk(request: Request, error: Exception) -> JSONResponse:

@@ -74,7 +74,7 @@ def _database() -> tuple[dict[str, Part], bool | None]:
             cursor.execute("""
                 select current_setting('server_version') as version,
                        exists (select from pg_extension where extname = 'vector') as has_vector""")
-            row = cursor.fetchone()
+            row: Any = cursor.fetchone()
     except DatabaseUnavailable as error:
         return {"database": _part("red", str(error))}, None
     milliseconds = (perf_counter() - began) * 1000
@@ -85,7 +85,7 @@ def _broker(startup: Startup) -> dict[str, Part]:
     try:
         with glance(broker=True) as cursor:
             cursor.execute(statement("app.web", "pulse"), {"beat_lost_seconds": BEAT_LOST_SECONDS})
-            pulse = cursor.fetchone()
+            pulse: Any = cursor.fetchone()
     except DatabaseUnavailable as error:
         unknown = _part("red", f"Not known, its database cannot be asked. {error}")
         return {"queue": unknown, "scheduler": unknown}
