@@ -23,7 +23,7 @@ def find(connection: Connection, name: str) -> UUID:
         cursor.execute("select name from organizations order by name limit %s", (SHOWN + 1,))
         names = [found for (found,) in cursor.fetchall()]
     if not names:
-        raise NotFound(f"There is no organization {name!r}, nor any other yet. Add --create-org to an import to make it.")
+        raise NotFound(f"There is no organization {name!r}, nor any other. Add --create-org to an import to make it.")
     known = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
     raise NotFound(f"There is no organization {name!r}. There are: {known}. Add --create-org to an import to make it.")
 
@@ -34,7 +34,7 @@ def find_or_create(connection: Connection, name: str) -> UUID:
     Raises:
         InvalidInput: the name is empty or holds a NUL character.
     """
-    name = _checked(name).strip()
+    name = _checked(name)
     if not name:
         raise InvalidInput("An organization's name must not be empty.")
     with connection.cursor() as cursor:
@@ -74,4 +74,4 @@ def identifier(text: UUID | str, what: str) -> UUID:
 def _checked(name: str) -> str:
     if "\x00" in name:
         raise InvalidInput("An organization's name must not hold a NUL character.")
-    return name
+    return name.strip()

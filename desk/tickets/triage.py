@@ -1,0 +1,137 @@
+"""Category, priority, intent and tags of a ticket, each with its evidence, or the reason why not.
+
+Pure rules over a text, its vector and the organization's examples. Three acts for the category: applied where the
+organization allows it from a calibrated confidence on, suggested, or abstained.
+"""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from desk.tickets import intent, urgency
+from desk.tickets.classifier import ENOUGH, Answer, Classifier
+from desk.tickets.english import is_english
+from desk.tickets.examples import Examples
+from desk.tickets.own_words import own_words
+from desk.tickets.vectors import Vectors
+
+SUGGEST_FROM = 0.4  # confidence below which two categories are undecided
+NEIGHBOURS = 5  # tickets shown as evidence
+TAG_NEIGHBOURS = 10
+TAG_NEAR = 0.5  # cosine from which a neighbour's tags count
+TAG_SHARE = 0.5  # of the neighbours' similarity that must carry a tag
+
+
+@dataclass
+class Triage:
+    """What was found out. Confidences are None where nothing could measure them, as with rules over words."""
+
+    outcome: str
+    reason: str
+    method: str
+    calibrated: bool = False
+    category: str | None = None
+    category_confidence: float | None = None
+    priority: str | None = None
+    priority_confidence: float | None = None
+    intent: str | None = None
+    tags: list[dict[str, Any]] = field(default_factory=list)
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+def triage(text: str, vector: Vectors, examples: Examples, applies_above: float | None = None) -> Triage:
+    """Triage `text`; `applies_above` is the organization's threshold for applying, None: never."""
+    found = _category(vector, examples, applies_above)
+    words = own_words(text)
+    if is_english(words) is False:
+        found.evidence["intent"] = found.evidence["priority_rules"] = "the rules read English only"
+    else:
+        meant = intent.read(words)
+        found.intent = meant.name
+        found.evidence["intent"] = meant.evidence or meant.reason
+        reasons = urgency.reasons(words)
+        found.priority = urgency.priority(reasons)
+        found.evidence["priority_rules"] = [asdict(reason) for reason in reasons]
+    if found.priority is None:
+        _priority_of_neighbours(found, vector, examples)
+    _tags(found, vector, examples)
+    return found
+
+
+def _category(vector: Vectors, examples: Examples, applies_above: float | None) -> Triage:
+    classifier = examples.classifier
+    if not examples.ids:
+        return Triage("abstained", "no labelled tickets yet", "none")
+    if classifier is None:
+        return Triage("abstained", f"only one category was used so far: {examples.categories[0]}", "none")
+    answer = classifier.answers(vector[None, :])[0]
+    found = Triage("suggested", _about(classifier), "kernel ridge over labelled tickets", classifier.calibrated)
+    found.evidence["category"] = _neighbours(classifier, vector, examples, answer.label)
+    found.evidence["candidates"] = [answer.label, answer.runner_up]
+    if answer.known < classifier.floor:
+        found.outcome, found.reason = (
+            "abstained",
+            f"nothing similar was labelled before (nearest {answer.similarity:.2f})",
+        )
+        found.evidence["category"] = _neighbours(classifier, vector, examples, None)
+        return found
+    if answer.confidence < SUGGEST_FROM:
+        found.outcome, found.reason = "abstained", f"undecided between {answer.label} and {answer.runner_up}"
+        return found
+    found.category, found.category_confidence = answer.label, answer.confidence
+    if _may_apply(answer, classifier, applies_above):
+        found.outcome = "applied"
+    return found
+
+
+def _may_apply(answer: Answer, classifier: Classifier, applies_above: float | None) -> bool:
+    return applies_above is not None and classifier.calibrated and answer.confidence >= applies_above
+
+
+def _about(classifier: Classifier) -> str:
+    count = len(classifier.codes)
+    if classifier.calibrated:
+        return f"{classifier.left_out_accuracy:.0%} right on its own {count:,} labelled tickets, each left out in turn"
+    if count < ENOUGH:
+        return f"uncalibrated: {count} labelled tickets, {ENOUGH} are needed"
+    return "uncalibrated: the labelled tickets are all told apart, or none is"
+
+
+def _neighbours(classifier: Classifier, vector: Vectors, examples: Examples, label: str | None) -> list[dict[str, Any]]:
+    return [
+        {"ticket_id": examples.ids[i], "category": examples.categories[i], "similarity": round(similarity, 4)}
+        for i, similarity in classifier.nearest(vector, label, NEIGHBOURS)
+    ]
+
+
+def _priority_of_neighbours(found: Triage, vector: Vectors, examples: Examples) -> None:
+    """No rule spoke: what did people give to tickets like this one?"""
+    fitted = examples.by_priority
+    if fitted is None or not fitted[0].calibrated:
+        found.evidence["priority"] = "no rule speaks, and too few tickets with different priorities to learn from"
+        return
+    classifier, positions = fitted
+    answer = classifier.answers(vector[None, :])[0]
+    if answer.known < classifier.floor or answer.confidence < SUGGEST_FROM:
+        found.evidence["priority"] = "no rule speaks, and nothing similar enough"
+        return
+    found.priority, found.priority_confidence = answer.label, answer.confidence
+    found.evidence["priority"] = [
+        {"ticket_id": examples.ids[positions[i]], "priority": answer.label, "similarity": round(similarity, 4)}
+        for i, similarity in classifier.nearest(vector, answer.label, NEIGHBOURS)
+    ]
+
+
+def _tags(found: Triage, vector: Vectors, examples: Examples) -> None:
+    if examples.classifier is None:
+        return
+    near = [pair for pair in examples.classifier.nearest(vector, None, TAG_NEIGHBOURS) if pair[1] >= TAG_NEAR]
+    votes: Counter[str] = Counter()
+    for i, similarity in near:
+        for tag in examples.tags[i]:
+            votes[tag] += similarity  # type: ignore[assignment]  # a Counter may count by any number
+    total = sum(similarity for _, similarity in near)
+    for tag, points in votes.most_common():
+        if points / total >= TAG_SHARE and len(near) > 1:
+            carriers = [examples.ids[i] for i, _ in near if tag in examples.tags[i]]
+            found.tags.append({"tag": tag, "share": round(points / total, 4), "ticket_ids": carriers})

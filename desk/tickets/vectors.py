@@ -1,0 +1,93 @@
+"""Vectors of tickets: packed as bytes, stored per ticket and model, made where they are missing.
+
+Works on a Postgres without pgvector. Embedding happens outside any transaction; a vector that was made twice is stored
+once. A vector counts while its revision is the ticket's own.
+"""
+
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg2.extras import execute_values
+
+from desk import database
+from desk.kb import embedding
+from desk.sql import statement
+
+Vectors = NDArray[np.float32]
+
+BATCH = 256  # tickets between two short transactions
+LONGEST = 4_000  # characters that are given to the model, which reads some 1,000 of them
+
+
+def pack(vector: Vectors) -> bytes:
+    """A vector as the column holds it: float16, little-endian."""
+    return np.asarray(vector, dtype="<f2").tobytes()
+
+
+def unpack(packed: bytes | memoryview, count: int) -> Vectors:
+    """`count` vectors from their bytes one after the other, as float32 of length 1."""
+    found = np.frombuffer(packed, dtype="<f2").astype(np.float32).reshape(count, -1)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def of_ticket(organization_id: UUID, ticket_id: UUID, revision: int, text: str) -> Vectors:
+    """The vector of one ticket, stored or made now (and stored by `keep`)."""
+    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            """select vector from ticket_embeddings
+                where organization_id = %s and ticket_id = %s and model = %s and revision = %s""",
+            (organization_id, ticket_id, embedding.model_name(), revision),
+        )
+        row = cursor.fetchone()
+    if row:
+        return unpack(row[0], 1)[0]
+    vector = embedding.embed([text[:LONGEST]])[0]
+    _store(organization_id, [(ticket_id, revision)], vector[None, :])
+    return vector
+
+
+def embed_missing(
+    organization_id: UUID, *, newest: int, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> int:
+    """Make the vectors that the `newest` labelled tickets lack; how many.
+
+    `on_progress` gets how many are done and how many there are in all. What was stored stays, whatever comes after.
+
+    Raises:
+        ModelUnavailable: there is no model.
+    """
+    missing = list(_missing(organization_id, newest))
+    on_progress(0, len(missing))
+    for start in range(0, len(missing), BATCH):
+        batch = missing[start : start + BATCH]
+        found = embedding.embed([text[:LONGEST] for _, _, text in batch])
+        _store(organization_id, [(ticket_id, revision) for ticket_id, revision, _ in batch], found)
+        on_progress(start + len(batch), len(missing))
+    return len(missing)
+
+
+def _missing(organization_id: UUID, newest: int) -> Iterator[tuple[UUID, int, str]]:
+    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.tickets", "missing_vectors"),
+            {
+                "organization_id": organization_id,
+                "model": embedding.model_name(),
+                "newest": newest,
+                "longest": LONGEST,
+            },
+        )
+        yield from cursor.fetchall()
+
+
+def _store(organization_id: UUID, tickets: list[tuple[UUID, int]], found: Vectors) -> None:
+    model = embedding.model_name()
+    values = [
+        (organization_id, ticket_id, model, revision, pack(vector))
+        for (ticket_id, revision), vector in zip(tickets, found, strict=True)
+    ]
+    values.sort(key=lambda value: value[1])  # two workers lock the same rows in the same order
+    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+        execute_values(cursor, statement("desk.tickets", "store_vectors"), values, page_size=BATCH)
