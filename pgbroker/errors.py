@@ -1,4 +1,6 @@
-"""What can go wrong with messages. The docstring of each class says what it means."""
+"""What can go wrong with messages. The docstring of each class says what it means; every text is one line."""
+
+import dramatiq.errors
 
 
 class PgBrokerError(Exception):
@@ -7,3 +9,32 @@ class PgBrokerError(Exception):
 
 class MigrationError(PgBrokerError):
     """The schema cannot be brought up to date; the message names the file."""
+
+
+class MessageRefused(PgBrokerError):
+    """A message cannot be sent as it is: NUL, a value JSON cannot hold, a negative delay, too large."""
+
+
+class NotAMessage(PgBrokerError):
+    """A row of the queue holds something that Dramatiq cannot read as a message."""
+
+
+class DatabaseAway(PgBrokerError, dramatiq.errors.ConnectionError):
+    """The database cannot be used at the moment. Dramatiq knows it as its own ConnectionError and tries again."""
+
+
+class SchemaMissing(DatabaseAway):
+    """The database answers but lacks the broker's tables, or this login may not use them."""
+
+
+class LeaseLost(PgBrokerError):
+    """The message being worked on was given to another worker. Raised so that the actor's transaction rolls back."""
+
+
+class AlreadyFinished(PgBrokerError):
+    """An actor opened a second `finish_in` block: its message was finished with the first, so this one is not
+    covered."""
+
+
+class ScheduleRefused(PgBrokerError):
+    """A periodic actor has a schedule that can never fire."""

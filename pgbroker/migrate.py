@@ -20,7 +20,7 @@ from pgbroker.errors import MigrationError
 
 DIRECTORY = Path(__file__).parent / "migrations"
 _LOCK = 7_206_883_415  # any number, the same in every process
-_REQUIRES = re.compile(r"^-- requires: (\w+)$", re.MULTILINE)
+REQUIRES = re.compile(r"^-- requires: (\w+)$", re.MULTILINE)
 
 
 @dataclass
@@ -56,7 +56,7 @@ def migrate(
                 if known[0] != digest:
                     raise MigrationError(f"{path.name} was changed after it was applied. Add a new file instead.")
                 continue
-            extension = _REQUIRES.search(text)
+            extension = REQUIRES.search(text)
             if extension and not _install(connection, extension[1]):
                 outcome.waiting[path.name] = extension[1]
                 continue

@@ -103,8 +103,13 @@ create table pgbroker.processes (
     pid         integer not null,
     queues      text[] not null default '{}',
     started_at  timestamptz not null default now(),
-    beat_at     timestamptz not null default now()
+    beat_at     timestamptz not null default now(),
+    lease_seconds  real not null default 15,
+    backend_pid    integer
 );
+comment on column pgbroker.processes.lease_seconds is 'A process whose beat is older than this has lost its messages.';
+comment on column pgbroker.processes.backend_pid is
+    'Of the connection that beats. Gone together with a missed beat it tells a dead process from a stalled one.';
 comment on table pgbroker.processes is 'One row per worker process; one beat of it keeps every lease it holds.';
 
 create table pgbroker.actors (
@@ -115,6 +120,14 @@ create table pgbroker.actors (
     seen_at      timestamptz not null default now()
 );
 
+create table pgbroker.results (
+    message_id  uuid primary key,
+    result      bytea not null,
+    expires_at  timestamptz not null
+);
+create index results_by_end on pgbroker.results (expires_at);
+comment on table pgbroker.results is 'What actors returned, where Dramatiq''s Results middleware stores it.';
+
 create table pgbroker.slots (
     actor_name  text not null,
     slot_at     timestamptz not null,
@@ -123,6 +136,12 @@ create table pgbroker.slots (
     primary key (actor_name, slot_at)
 );
 comment on table pgbroker.slots is 'One row per tick that was sent: any number of schedulers send each tick once.';
+
+-- A history with one more event; it keeps the newest fifty. began_at: when the attempt that ended so had begun.
+create function pgbroker.with_event(history jsonb, event text, error text, began_at timestamptz) returns jsonb
+    language sql stable parallel safe
+    return jsonb_path_query_array(history, '$[last - 48 to last]')
+        || jsonb_strip_nulls(jsonb_build_object('at', now(), 'event', event, 'error', left(error, 500), 'began_at', began_at));
 
 -- Send a message from any client, in the caller's transaction. Returns its id; with a unique_key that already waits, the
 -- id of the one that waits. Refuses what Dramatiq could not decode and an actor that nobody ever declared.

@@ -1,0 +1,273 @@
+"""The broker: Dramatiq's face of the queue.
+
+Promises: a message that `enqueue` returned is committed (or commits with the transaction that it joined) and will run
+at least once; what cannot be stored is refused here, in one line. Constructing it does no I/O, and it may be forked.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import dramatiq_pg
+from dramatiq.errors import QueueJoinTimeout, QueueNotFound
+from dramatiq.message import Message
+from dramatiq.middleware import Middleware, SkipMessage, default_middleware
+from dramatiq.middleware import Retries as DramatiqRetries
+from dramatiq.results import Results
+from psycopg2.extensions import connection as Connection
+
+from pgbroker.connections import Connections
+from pgbroker.consumer import PostgresConsumer
+from pgbroker.encoding import row_of
+from pgbroker.engine import Engine
+from pgbroker.errors import AlreadyFinished, LeaseLost
+from pgbroker.joining import enlisted
+from pgbroker.leased import LeasedMessage, Reschedule, current
+from pgbroker.lifecycle import Lifecycle
+from pgbroker.middleware.retries import Retries
+from pgbroker.results import PostgresBackend
+from pgbroker.sending import Sender
+from pgbroker.statements import sql
+
+# What runs after a message and must not be lost with a process that dies between the actor's commit and its finish.
+_CONTINUATIONS = ("pipe_target", "on_success", "group_completion_callbacks")
+
+
+class PostgresBroker(dramatiq_pg.PostgresBroker):
+    """Dramatiq's messages in Postgres.
+
+    `url` names the database, or is a callable that does (asked at the first use in each process). `middleware` is the
+    whole list, as for every Dramatiq broker; without it Dramatiq's defaults with this package's `Retries`. `results`
+    adds Dramatiq's Results with a backend in the same database. A worker that is cut off loses its messages after
+    `lease_seconds`. `install_hint` ends the error about a missing schema.
+    """
+
+    def __init__(
+        self,
+        url: str | Callable[[], str] = "",
+        *,
+        middleware: list[Middleware] | None = None,
+        results: bool = True,
+        lease_seconds: float = 15.0,
+        largest_message_bytes: int = 1_048_576,
+        pool_size: int = 4,
+        install_hint: str = "Run pgbroker.migrate.migrate(connection) on it once.",
+    ) -> None:
+        self.connections = Connections(url, install_hint, pool_size=pool_size)
+        self._lease_seconds = lease_seconds
+        self._largest_message_bytes = largest_message_bytes
+        self._engines: dict[int, Engine] = {}
+        self._sender = Sender(self.connections)
+        if middleware is None:
+            middleware = [Retries() if kind is DramatiqRetries else kind() for kind in default_middleware]
+        super().__init__(pool=self.connections, results=False, middleware=middleware)
+        if results:
+            self.backend = PostgresBackend(self.connections)
+            self.add_middleware(Results(backend=self.backend))
+        self.add_middleware(Lifecycle())
+
+    # Sending
+
+    def enqueue(self, message: Message[Any], *, delay: float | None = None) -> Message[Any]:
+        """Send a message, `delay` milliseconds from now by the database's clock at the earliest.
+
+        With a `unique_key` under which a message waits already, that one is returned and nothing is sent. In the hooks
+        of a message that is being processed, what is sent commits with that message's finish; sending the message
+        itself again is its outcome.
+
+        Raises:
+            MessageRefused: it could not be stored, or Dramatiq could not read it.
+            DatabaseAway: the database cannot be used.
+        """
+        if isinstance(message, LeasedMessage) and message is current.get():
+            return self._reschedule(message, delay)
+        self.emit_before("enqueue", message, delay)
+        message = self._sender.send([message], [self._row(message, delay)])[0]
+        self._look(message.queue_name)
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def send_many(self, messages: Iterable[Message[Any]], *, delay: float | None = None) -> list[Message[Any]]:
+        """Send messages in one statement: all of them or, when it raises, none. Errors as in `enqueue`."""
+        messages = list(messages)
+        for message in messages:
+            self.emit_before("enqueue", message, delay)
+        messages = self._sender.send(messages, [self._row(message, delay) for message in messages])
+        for message in messages:
+            self._look(message.queue_name)
+            self.emit_after("enqueue", message, delay)
+        return messages
+
+    def enlist(self, connection: Any) -> AbstractContextManager[None]:
+        """`with broker.enlist(connection): actor.send(…)`: sends of this thread join the connection's transaction.
+
+        `connection` is anything that leads to a DB-API cursor. Blocks nest; threads started inside do not inherit it.
+        """
+        return enlisted(connection)
+
+    @contextmanager
+    def finish_in(self, connection: Any) -> Iterator[None]:
+        """`with broker.finish_in(connection): …` around an actor's writes, inside their transaction, as its last act.
+
+        Sends join the transaction, and at the end of the block the message that the actor works on is marked done in
+        it: writes, sends and completion commit together or not at all. Outside a worker it only enlists. A message
+        with a continuation (a pipeline, a callback) is finished after that, as without this block.
+
+        Raises:
+            LeaseLost: the message runs elsewhere by now; the transaction must roll back.
+            AlreadyFinished: the actor opened a second block.
+        """
+        message = current.get()
+        with enlisted(connection):
+            if message is None or message.in_hooks or self._continues(message):
+                yield
+                return
+            if message.finished_by_actor:
+                raise AlreadyFinished(
+                    f"{message.actor_name!r} was finished by its first finish_in block. Do all its writes in one."
+                )
+            yield
+            if not message.engine.finish_in(connection, message):
+                raise LeaseLost(f"The lease of message {message.message_id} ran out; another worker has it.")
+            message.finished_by_actor = True
+
+    def _row(self, message: Message[Any], delay: float | None) -> str:
+        actor = self.actors.get(message.actor_name)
+        return row_of(message, delay, actor.priority if actor else 0, self._largest_message_bytes)
+
+    def _reschedule(self, message: LeasedMessage, delay: float | None) -> Any:
+        self.emit_before("enqueue", message, delay)
+        message.outcome = Reschedule(max(0, delay or 0))
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def _continues(self, message: LeasedMessage) -> bool:
+        options = self.actors[message.actor_name].options | message.options
+        if any(options.get(name) for name in _CONTINUATIONS):
+            return True
+        return bool(options.get("store_results")) and any(isinstance(m, Results) for m in self.middleware)
+
+    # Receiving
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Make a queue known. There is no delay queue beside it: delays are the database's."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues[queue_name] = True
+            self.emit_after("declare_queue", queue_name)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> PostgresConsumer:
+        """A consumer of one queue. `timeout` in milliseconds; the engine's free slots rule, not `prefetch`."""
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)
+        engine = self._engines.get(os.getpid()) or self.start_engine(prefetch)
+        engine.add_queue(queue_name)
+        retries_are_on = any(isinstance(m, DramatiqRetries) for m in self.middleware)
+        return PostgresConsumer(engine, queue_name, timeout, retries_are_on)
+
+    def start_engine(self, threads: int) -> Engine:
+        """Begin to hold messages in this process, as many as it has threads. Called when a worker starts."""
+        engine = Engine(
+            self.connections, threads, self._lease_seconds, self.actors.__contains__, self._described_actors
+        )
+        self._engines[os.getpid()] = engine
+        engine.start()
+        return engine
+
+    def drain_engine(self) -> None:
+        """Take no more messages. Called when a worker begins to stop."""
+        if engine := self.engine:
+            engine.drain()
+
+    def stop_engine(self) -> None:
+        """Give back what was not started. Called when a worker has stopped."""
+        if engine := self._engines.pop(os.getpid(), None):
+            engine.stop()
+
+    @property
+    def engine(self) -> Engine | None:
+        """This process's engine; None where no worker runs."""
+        return self._engines.get(os.getpid())
+
+    def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        """As Dramatiq's, and remembers which message this thread works on."""
+        if signal == "process_message" and isinstance(args[0], LeasedMessage):
+            message = args[0]
+            current.set(message)
+            if not message.engine.may_start(message):
+                raise SkipMessage("its lease ran out before it began")
+        super().emit_before(signal, *args, **kwargs)
+
+    def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        """As Dramatiq's; what hooks of a message send is kept for its finish."""
+        if signal not in ("process_message", "skip_message") or not isinstance(args[0], LeasedMessage):
+            super().emit_after(signal, *args, **kwargs)
+            return
+        message = args[0]
+        message.in_hooks = True
+        message.lease.rows.clear()  # an interrupt may end the hooks and start them again
+        try:
+            super().emit_after(signal, *args, **kwargs)
+        finally:
+            current.set(None)
+
+    # Looking after it
+
+    def register_actors(self, connection: Connection | None = None) -> None:
+        """Write where each actor's messages go, so that `pgbroker.enqueue` knows. Workers do it when they start."""
+        parameters = {"actors": self._described_actors()}
+        if connection is None:
+            self.connections.execute(sql("register_actors"), parameters)
+        else:
+            with connection.cursor() as cursor:
+                cursor.execute(sql("register_actors"), parameters)
+
+    def join(self, queue_name: str, *, timeout: float | None = None) -> None:
+        """Wait until a queue is empty, `timeout` milliseconds at the most. For tests.
+
+        Raises:
+            QueueJoinTimeout: messages are left.
+        """
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)
+        deadline = None if timeout is None else time.monotonic() + timeout / 1000
+        while left := self.connections.execute(sql("depth"), {"queue_name": queue_name})[0][0]:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise QueueJoinTimeout(f"{left} messages of queue {queue_name!r} were left after {timeout:g} ms")
+            time.sleep(0.02)
+
+    def flush(self, queue_name: str) -> None:
+        """Drop every message of a queue; what runs at the moment finishes into nothing."""
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)
+        self.connections.execute(sql("flush"), {"queues": [queue_name]})
+
+    def flush_all(self) -> None:
+        """Drop every message of every declared queue."""
+        self.connections.execute(sql("flush"), {"queues": list(self.queues)})
+
+    def close(self) -> None:
+        """Stop the engine, if one runs, and close this process's connections. A later use opens them again."""
+        self.stop_engine()
+        self.connections.close()
+
+    def _look(self, queue_name: str) -> None:
+        if engine := self.engine:
+            engine.look_now({queue_name})
+
+    def _described_actors(self) -> str:
+        default = next((m.max_retries for m in self.middleware if isinstance(m, DramatiqRetries)), None)
+        return json.dumps(
+            [
+                {
+                    "actor_name": actor.actor_name,
+                    "queue_name": actor.queue_name,
+                    "priority": actor.priority,
+                    "max_retries": actor.options.get("max_retries", default),
+                }
+                for actor in self.actors.values()
+            ]
+        )

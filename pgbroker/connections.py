@@ -1,0 +1,206 @@
+"""Connections to the database that holds the messages.
+
+Promises: no I/O before the first use; a pool per process, so that a forked child never writes on its parent's sockets;
+a pool that waits for a free connection instead of failing; a connection that the server closed while it was idle is
+replaced before it is used. Every failure of the database comes out as an error of `pgbroker.errors`, in one line.
+"""
+
+import os
+import select
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock
+from typing import Any
+
+import psycopg2
+from psycopg2 import errors as pg
+from psycopg2.extensions import connection as Connection
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+
+from pgbroker.errors import DatabaseAway, MessageRefused, PgBrokerError, SchemaMissing
+
+_NO_SCHEMA = (
+    pg.UndefinedTable,
+    pg.InvalidSchemaName,
+    pg.UndefinedColumn,
+    pg.UndefinedFunction,
+    pg.InsufficientPrivilege,
+)
+_AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, pg.ReadOnlySqlTransaction)
+
+# A peer that is gone without a word is noticed within some ten seconds, well inside a lease.
+_NETWORK: dict[str, Any] = {
+    "connect_timeout": 5, "keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2,
+    "tcp_user_timeout": 10_000,
+}  # fmt: skip
+
+
+class Connections:
+    """The database of one broker. `url` may be a callable: it is asked at the first use in each process, not before.
+
+    `install_hint` ends the error about a missing schema; `pool_size` bounds the connections of one process that send
+    and finish (claim and beat have one each besides); `timeout_seconds` is how long to wait for a free one.
+    """
+
+    def __init__(
+        self, url: str | Callable[[], str], install_hint: str, *, pool_size: int = 4, timeout_seconds: float = 30.0
+    ) -> None:
+        self._url = url
+        self._install_hint = install_hint
+        self._pool_size = pool_size
+        self._timeout_seconds = timeout_seconds
+        self._pools: dict[int, QueuePool] = {}  # the parent's stays referenced: a child must not close its sockets
+        self._lock = Lock()
+
+    def connect(self) -> Connection:
+        """A new connection in autocommit mode, outside the pool. Raises DatabaseAway."""
+        try:
+            where = self._url() if callable(self._url) else self._url
+            name = {} if "application_name" in where else {"application_name": f"pgbroker:{os.getpid()}"}
+            connection = psycopg2.connect(where, **(_NETWORK | name))
+        except psycopg2.Error as error:
+            raise self.translated(error) from error
+        except Exception as error:  # the callable is the user's: a server that it could not start, a missing variable
+            raise DatabaseAway(_one_line(error)) from error
+        connection.autocommit = True
+        return connection
+
+    def execute(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """Run one statement in a transaction of its own and return its rows, if it has any.
+
+        After DatabaseAway it is unknown whether the statement took effect.
+        """
+        with self._borrowed() as connection:
+            connection.autocommit = True
+            return rows(connection, statement, parameters)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection inside one transaction: committed at the end of the block, rolled back when it raises."""
+        with self._borrowed() as connection:
+            connection.autocommit = False
+            with committed(connection):
+                yield connection
+
+    def close(self) -> None:
+        """Close this process's pool. The next use opens another."""
+        with self._lock:
+            pool = self._pools.pop(os.getpid(), None)
+        if pool is not None:
+            pool.dispose()
+
+    def translated(self, error: psycopg2.Error) -> PgBrokerError:
+        """The error of this package that says what a psycopg2 error means."""
+        if isinstance(error, _NO_SCHEMA):
+            return SchemaMissing(f"The database lacks the broker's schema ({_one_line(error)}). {self._install_hint}")
+        if isinstance(error, _AWAY):
+            return DatabaseAway(f"The database cannot be used: {_one_line(error)}.")
+        if isinstance(error, psycopg2.DataError | psycopg2.IntegrityError):
+            return MessageRefused(_one_line(error))
+        return PgBrokerError(_one_line(error))
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[Connection]:
+        borrowed = self._healthy()
+        connection: Any = borrowed.dbapi_connection
+        try:
+            yield connection
+        except psycopg2.Error as error:
+            if connection.closed:
+                borrowed.invalidate()
+            raise self.translated(error) from error
+        finally:
+            borrowed.close()
+
+    def _healthy(self) -> PoolProxiedConnection:
+        while True:
+            try:
+                borrowed = self._pool().connect()
+            except PoolTimeout:
+                raise DatabaseAway(f"No connection was free within {self._timeout_seconds:g} seconds.") from None
+            if not hung_up(borrowed.dbapi_connection):
+                return borrowed
+            borrowed.invalidate()
+            self.close()  # if one connection is gone, its idle siblings are as well
+
+    def _pool(self) -> QueuePool:
+        with self._lock:
+            pool = self._pools.get(os.getpid())
+            if pool is None:
+                pool = self._pools[os.getpid()] = QueuePool(
+                    self.connect,  # type: ignore[arg-type]  # its protocol wants more than it uses
+                    pool_size=self._pool_size,
+                    max_overflow=0,
+                    timeout=self._timeout_seconds,
+                    use_lifo=True,  # few senders keep few connections open
+                )
+            return pool
+
+
+@contextmanager
+def committed(connection: Connection) -> Iterator[None]:
+    """Commit after the block; roll back and raise when it raises."""
+    try:
+        yield
+        connection.commit()
+    except BaseException:
+        with suppress(psycopg2.Error):
+            connection.rollback()
+        raise
+
+
+def rows(connection: Connection, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+    """What `statement` returns; the empty list where it returns nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
+def hung_up(connection: Any) -> bool:
+    """Whether the server closed an idle connection. Looks at the socket only; asks the server nothing."""
+    if connection.closed:
+        return True
+    socket = select.poll()
+    socket.register(connection.fileno(), select.POLLIN)
+    for _ in range(3):
+        if not socket.poll(0):
+            return False
+        try:
+            connection.poll()  # takes in what is there: a notice, a key exchange, or the goodbye
+        except psycopg2.Error:
+            return True
+    return True
+
+
+def _one_line(error: Exception) -> str:
+    """The part of a database's error that tells people something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = next((line for line in lines if "FATAL:" in line), lines[0] if lines else type(error).__name__)
+    return text.split("FATAL:")[-1].strip().rstrip(".")
+
+
+class Line:
+    """One connection of its own, opened when it is needed and again after it failed. Not for two threads at once."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._connection: Connection | None = None
+
+    def execute(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """Run one statement in a transaction of its own. Raises an error of `pgbroker.errors`; the next call
+        reconnects."""
+        if self._connection is None or hung_up(self._connection):
+            self._connection = self._connections.connect()
+        try:
+            return rows(self._connection, statement, parameters)
+        except psycopg2.Error as error:
+            self.close()
+            raise self._connections.translated(error) from error
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg2.Error):
+                connection.close()

@@ -1,0 +1,73 @@
+"""A message that a worker holds, and what is to become of it.
+
+The outcome is written once, by the finish, in one statement under the lease's token. Middleware decides it by what it
+does anyway: `broker.enqueue(message, delay)` of the message in hand (a retry), `message.fail()`, or nothing (done).
+"""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from dramatiq.broker import MessageProxy
+from dramatiq.message import Message
+
+
+@dataclass(frozen=True)
+class Reschedule:
+    """Run it again, not before `delay_ms` from now by the database's clock."""
+
+    delay_ms: float
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """It failed for good, for this reason."""
+
+    reason: str
+
+
+class Release:
+    """Give it back as if it had not been claimed."""
+
+
+class Done:
+    """It is done."""
+
+
+@dataclass
+class Lease:
+    """Where a claimed message comes from, and the right to finish it."""
+
+    token: str
+    process_id: str
+    deliveries: int
+    retries: int
+    order: tuple[Any, ...]  # smaller runs first
+    rows: list[str] = field(default_factory=list)  # messages that hooks sent: inserted by the finish
+
+
+class LeasedMessage(MessageProxy):
+    """Dramatiq's view of a claimed message."""
+
+    def __init__(self, message: Message[Any], lease: Lease, engine: Any) -> None:
+        super().__init__(message)
+        self.lease = lease
+        self.engine = engine
+        self.outcome: Reschedule | DeadLetter | Release | None = None
+        self.finished_by_actor = False
+        self.in_hooks = False
+
+    def clear_exception(self) -> None:
+        """Forget the exception; unlike Dramatiq's, twice does no harm."""
+        self._exception = None
+
+    def __lt__(self, other: object) -> bool:
+        if isinstance(other, LeasedMessage):
+            return self.lease.order < other.lease.order
+        return True
+
+    __hash__ = object.__hash__
+
+
+# The message that this thread works on: set around the actor's run, hooks included.
+current: ContextVar[LeasedMessage | None] = ContextVar("pgbroker_current", default=None)

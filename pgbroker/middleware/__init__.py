@@ -1,0 +1,7 @@
+"""Dramatiq middleware that knows this broker."""
+
+from pgbroker.middleware.retries import Retries
+from pgbroker.middleware.tenants import Tenants
+from pgbroker.middleware.ticks import Ticks
+
+__all__ = ["Retries", "Tenants", "Ticks"]

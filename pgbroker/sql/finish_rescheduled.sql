@@ -1,0 +1,17 @@
+-- Messages that failed wait for their next attempt. Returns the ids whose lease still held. Called by Finisher.
+-- Served by queue_pkey. outcomes: JSON array of {message_id, lease_token, delay_ms, options, error}.
+update dramatiq.queue q
+   set state = 'queued',
+       run_at = now() + f.delay_ms * interval '1 millisecond',
+       mtime = now(),
+       process_id = null,
+       lease_token = null,
+       started_at = null,
+       retries = q.retries + 1,
+       last_error = f.error,
+       message = jsonb_set(q.message, '{options}', f.options),
+       history = pgbroker.with_event(q.history, 'retried', f.error, q.started_at)
+  from jsonb_to_recordset(%(outcomes)s::jsonb) as f (
+       message_id uuid, lease_token uuid, delay_ms double precision, options jsonb, error text)
+ where q.message_id = f.message_id and q.lease_token = f.lease_token and q.state = 'consumed'
+returning q.message_id::text

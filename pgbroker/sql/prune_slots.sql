@@ -1,0 +1,4 @@
+-- Forget old ticks, except the last one of each actor. Called by Scheduler once a day. Served by slots_pkey.
+delete from pgbroker.slots s
+ where s.slot_at < now() - %(days)s * interval '1 day'
+   and exists (select from pgbroker.slots later where later.actor_name = s.actor_name and later.slot_at > s.slot_at)
