@@ -1,0 +1,67 @@
+"""What a ticket sets in motion. Each finds out first, outside any transaction, then writes in one that is also its finish.
+
+A ticket or organization that does not exist is a dead letter at once, with its reason.
+"""
+
+import dramatiq
+
+from brokers import in_transaction
+from desk import database, log, organizations
+from desk.errors import InvalidInput, NotFound
+from desk.tickets import jobs, results, risk_history
+
+QUEUE = "tickets"
+THROWS = (NotFound, InvalidInput)  # trying again would not help
+FIRST_FIT_MS = 1_800_000  # triage may have to embed 5,000 tickets on a slow machine before it answers
+MODEL_MS = 300_000
+RULES_MS = 60_000
+
+logger = log.get(__name__)
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=FIRST_FIT_MS)
+def triage_ticket(organization_id: str, ticket_id: str) -> None:
+    """Category, priority, intent and tags, each with confidence and evidence, or an abstention with its reason."""
+    ticket, found, model = jobs.triage(organization_id, ticket_id)
+    with in_transaction(ticket.organization_id) as connection:
+        kept = results.keep_triage(connection, ticket, found, model)
+    logger.info("ticket_triaged", ticket_id=ticket_id, outcome=found.outcome, category=found.category, kept=kept)
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=MODEL_MS)
+def suggest_articles(organization_id: str, ticket_id: str) -> None:
+    """Up to three articles that may answer, or none."""
+    ticket, hits = jobs.suggestions(organization_id, ticket_id)
+    with in_transaction(ticket.organization_id) as connection:
+        kept = results.keep_suggestions(connection, ticket, hits)
+    logger.info("articles_suggested", ticket_id=ticket_id, articles=len(hits), kept=kept)
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=MODEL_MS)
+def draft_reply(organization_id: str, ticket_id: str) -> None:
+    """A draft from cited passages, or the reason why there is none. Nothing is sent to anybody."""
+    ticket, body, citations = jobs.draft(organization_id, ticket_id)
+    reason = None if body else "nothing relevant in the public articles"
+    with in_transaction(ticket.organization_id) as connection:
+        kept = results.keep_draft(connection, ticket, body, citations, reason=reason, method="cited passages")
+    logger.info("reply_drafted", ticket_id=ticket_id, citations=len(citations), kept=kept)
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=RULES_MS)
+def read_sentiment(organization_id: str, ticket_id: str) -> None:
+    """Mood and urgency with reasons; escalation where the organization switched it on."""
+    ticket, found = jobs.mood(organization_id, ticket_id)
+    with in_transaction(ticket.organization_id) as connection:
+        kept = results.keep_sentiment(connection, ticket, found)
+    logger.info("sentiment_read", ticket_id=ticket_id, label=found.label, urgency=found.urgency, kept=kept)
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=RULES_MS)
+def predict_sla(organization_id: str, ticket_id: str) -> None:
+    """The probability of a breach, or why there is none."""
+    organization = organizations.identifier(organization_id, "organization")
+    with database.transaction(organization) as connection:
+        found = risk_history.of_ticket(connection, organization, ticket_id)
+    with in_transaction(organization) as connection:
+        results.keep_prediction(connection, organization, organizations.identifier(ticket_id, "ticket"), found)
+    logger.info("breach_predicted", ticket_id=ticket_id, probability=found.probability, reason=found.reason)

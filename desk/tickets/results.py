@@ -1,0 +1,148 @@
+"""Writes what the ticket jobs found, inside the caller's transaction of the organization.
+
+Promises: a result is written for the revision it was made from, or not at all: each call locks the ticket and compares.
+An edit in the meantime has sent another message, which will write its own. Written twice, it stands there once.
+"""
+
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from psycopg2.extensions import connection as Connection
+from psycopg2.extras import Json, execute_values
+
+from desk.errors import DeskError
+from desk.sql import statement
+from desk.tickets import store
+from desk.tickets.risk import Prediction
+from desk.tickets.sentiment import Sentiment
+from desk.tickets.store import Ticket
+from desk.tickets.triage import Triage
+
+
+class CitationChanged(DeskError):
+    """An article changed between the search and the draft that cites it; the job runs again."""
+
+
+def keep_triage(connection: Connection, ticket: Ticket, found: Triage, model: str) -> bool:
+    """Keep a triage and apply it where its outcome says so; False where the ticket was edited or labelled meanwhile."""
+    now = _current(connection, ticket)
+    if now is None or now.category_by == "person":
+        return False
+    values = asdict(found) | {"tags": Json(found.tags), "evidence": Json(found.evidence), "model": model}
+    _execute(connection, "keep_triage", values, ticket)
+    if found.outcome == "applied":
+        _execute(connection, "apply_triage", {**values, "tags": [tag["tag"] for tag in found.tags]}, ticket)
+        _audit(
+            connection, ticket, "triage_applied", {"category": found.category, "confidence": found.category_confidence}
+        )
+    return True
+
+
+def keep_suggestions(connection: Connection, ticket: Ticket, hits: list[dict[str, Any]]) -> bool:
+    """Replace the ticket's suggestions by these; an article that changed meanwhile is left out."""
+    if _current(connection, ticket) is None:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("delete from suggestions where organization_id = %s and ticket_id = %s", _key(ticket))
+        rows = [(*_key(ticket), ticket.revision, position, *hit.values()) for position, hit in enumerate(hits, start=1)]
+        if rows:
+            execute_values(cursor, statement("desk.tickets", "keep_suggestions"), rows)
+    return True
+
+
+def keep_draft(
+    connection: Connection,
+    ticket: Ticket,
+    body: str | None,
+    citations: list[dict[str, Any]],
+    *,
+    reason: str | None,
+    method: str,
+) -> bool:
+    """Replace the ticket's draft; False where the ticket was edited meanwhile.
+
+    Raises:
+        CitationChanged: an article that it cites was changed, taken from the public or deleted meanwhile.
+    """
+    if _current(connection, ticket) is None:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.tickets", "keep_draft"),
+            {
+                "organization_id": ticket.organization_id,
+                "ticket_id": ticket.id,
+                "revision": ticket.revision,
+                "body": body,
+                "citations": Json(citations),
+                "reason": reason,
+                "method": method,
+            },
+        )
+        if cursor.rowcount == 0:
+            raise CitationChanged(f"An article that the draft for ticket {ticket.id} cites was changed meanwhile.")
+    return True
+
+
+def keep_sentiment(connection: Connection, ticket: Ticket, found: Sentiment) -> bool:
+    """Keep a sentiment; raises the ticket to urgent, once in its life, where the organization asks for that."""
+    now = _current(connection, ticket)
+    if now is None:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(statement("desk.tickets", "may_escalate"), {"anger": found.anger, **_named(ticket)})
+        may = cursor.fetchone() is not None
+    escalate = may and now.priority != "urgent" and now.status not in store.CLOSED
+    values = asdict(found) | {"reasons": Json(found.reasons), "escalated": escalate}
+    _execute(connection, "keep_sentiment", values, ticket)
+    if escalate:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "update tickets set priority = 'urgent' where organization_id = %s and id = %s", _key(ticket)
+            )
+        _audit(connection, ticket, "escalated", {"anger": found.anger, "from": now.priority, "reasons": found.reasons})
+    return True
+
+
+def keep_prediction(connection: Connection, organization_id: UUID, ticket_id: UUID, found: Prediction) -> None:
+    """Replace the ticket's prediction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.tickets", "keep_prediction"),
+            {
+                "organization_id": organization_id,
+                "ticket_id": ticket_id,
+                "probability": found.probability,
+                "reason": found.reason,
+                "basis": Json(found.basis),
+            },
+        )
+
+
+def _current(connection: Connection, ticket: Ticket) -> Ticket | None:
+    """The ticket as it is now, locked; None where its text is another by now."""
+    now = store.get(connection, ticket.organization_id, ticket.id, lock=True)
+    return now if now.revision == ticket.revision else None
+
+
+def _execute(connection: Connection, name: str, values: dict[str, Any], ticket: Ticket) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement("desk.tickets", name), {**values, **_named(ticket), "revision": ticket.revision})
+
+
+def _audit(connection: Connection, ticket: Ticket, action: str, detail: dict[str, Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """insert into audit_log (organization_id, who, action, subject_kind, subject_id, detail)
+               values (%s, 'atum', %s, 'ticket', %s, %s)""",
+            (ticket.organization_id, action, str(ticket.id), Json(detail)),
+        )
+
+
+def _key(ticket: Ticket) -> tuple[UUID, UUID]:
+    return ticket.organization_id, ticket.id
+
+
+def _named(ticket: Ticket) -> dict[str, UUID]:
+    return {"organization_id": ticket.organization_id, "ticket_id": ticket.id}

@@ -1,0 +1,15 @@
+-- Set what triage found. The priority only where a confidence stands behind it that the organization accepts and nobody has
+-- touched it; tags are added, never taken away. Called by desk.tickets.results.keep_triage; index: unique (organization_id, id).
+update tickets t
+   set category = %(category)s,
+       category_by = 'triage',
+       tags = t.tags || array(select tag from unnest(%(tags)s::text[]) tag where tag <> all (t.tags)),
+       priority = case when %(priority)s::text is not null
+                        and %(priority_confidence)s::double precision >= s.triage_applies_above
+                        and not exists (select from ticket_events e
+                                         where e.organization_id = t.organization_id and e.ticket_id = t.id
+                                           and e.kind = 'priority')
+                       then %(priority)s else t.priority end
+  from organization_settings s
+ where t.organization_id = %(organization_id)s and t.id = %(ticket_id)s and t.category_by is distinct from 'person'
+   and s.organization_id = t.organization_id
