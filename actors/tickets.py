@@ -1,4 +1,4 @@
-"""What a ticket sets in motion. Each finds out first, outside any transaction, then writes in one that is also its finish.
+"""What a ticket sets in motion: each finds out outside any transaction, then writes in one that is also its finish.
 
 A ticket or organization that does not exist is a dead letter at once, with its reason.
 """

@@ -57,6 +57,13 @@ def name_of(connection: Connection, organization_id: UUID | str) -> str:
     return row[0]
 
 
+def all_ids(connection: Connection) -> list[UUID]:
+    """The ids of all organizations."""
+    with connection.cursor() as cursor:
+        cursor.execute("select id from organizations order by id")
+        return [found for (found,) in cursor.fetchall()]
+
+
 def identifier(text: UUID | str, what: str) -> UUID:
     """`text` as a UUID; ids arrive as text in messages and requests.
 

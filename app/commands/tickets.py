@@ -1,0 +1,101 @@
+"""`atum tickets`: tickets from a file into the desk."""
+
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from app.output import AsJson, console, errors, progress, show_json
+from desk import database, organizations
+from desk.errors import InvalidInput
+from desk.tickets import imports, vectors
+from desk.tickets.examples import NEWEST
+
+SHOWN_REFUSALS = 20
+
+app = typer.Typer(no_args_is_help=True, help="Tickets: import them from a file.")
+
+
+@app.callback()
+def tickets() -> None:
+    """Tickets: import them from a file."""
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="CSV, TSV or JSONL with a header or names.", metavar="FILE")],
+    org: Annotated[str, typer.Option("--org", help="Name of the organization that the tickets belong to.")],
+    create_org: Annotated[
+        bool, typer.Option("--create-org", help="Make the organization where there is none.")
+    ] = False,
+    column: Annotated[
+        list[str] | None, typer.Option("--column", help="Which column holds a field: FIELD=COLUMN. Repeat.")
+    ] = None,
+    status: Annotated[str, typer.Option("--status", help="Status of rows that do not name one.")] = "new",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Take the first so many rows.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good rows of a file with bad ones.")] = False,
+    no_embed: Annotated[
+        bool, typer.Option("--no-embed", help="Leave the embedding of labelled tickets to the worker.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take tickets from FILE: `subject,body[,category,priority,status,created_at,first_response_at,resolved_at,…]`.
+
+    More fields: `requester,assignee,language,tags` (tags separated by commas). A file without `subject` may call it
+    `text`. Instants are ISO 8601, in UTC where they name no zone. A `category` counts as chosen by a person: triage learns
+    from it. A new ticket sends its jobs; `--status closed` takes history that starts none.
+
+    All rows are taken or none, unless `--skip-bad`; each refused row is named with its reason.
+    """
+    reading = imports.read(file, columns=_mapping(column or []), limit=limit, status=status)
+    if reading.refusals and not skip_bad:
+        _show_refusals(reading)
+        raise InvalidInput(
+            f"{file}: nothing was imported, {len(reading.refusals):,} of "
+            f"{len(reading.refusals) + len(reading.tickets):,} rows are bad. Correct them, or add --skip-bad."
+        )
+    with database.transaction() as connection:
+        organization_id = (organizations.find_or_create if create_org else organizations.find)(connection, org)
+    taken = 0
+    with progress() as bar, database.transaction(organization_id) as connection:
+        task = bar.add_task("tickets", total=len(reading.tickets))
+        for start in range(0, len(reading.tickets), 1_000):
+            taken += imports.store_all(connection, organization_id, reading.tickets[start : start + 1_000])
+            bar.update(task, completed=taken)
+    embedded = 0 if no_embed else _embed(organization_id)
+    if as_json:
+        refused = [{"row": refusal.row, "reason": refusal.reason} for refusal in reading.refusals]
+        show_json({"taken": taken, "refused": refused, "embedded": embedded, "ignored_columns": reading.ignored})
+        return
+    _show_refusals(reading)
+    if reading.ignored:
+        errors.print(f"columns without a meaning here: {', '.join(reading.ignored)}", markup=False, highlight=False)
+    console.print(f"{taken:,} tickets taken, {len(reading.refusals):,} rows refused.", highlight=False)
+
+
+def _embed(organization_id: UUID) -> int:
+    with progress() as bar:
+        task = bar.add_task("labelled tickets embedded", total=None)
+        return vectors.embed_missing(
+            organization_id,
+            newest=NEWEST,
+            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+
+
+def _mapping(columns: list[str]) -> dict[str, str]:
+    mapping = {}
+    for pair in columns:
+        field, separator, name = pair.partition("=")
+        if not separator or not field or not name:
+            raise InvalidInput(f"--column wants FIELD=COLUMN, not {pair!r}.")
+        mapping[field.strip()] = name.strip()
+    return mapping
+
+
+def _show_refusals(reading: imports.Reading) -> None:
+    for refusal in reading.refusals[:SHOWN_REFUSALS]:
+        errors.print(str(refusal), style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if len(reading.refusals) > SHOWN_REFUSALS:
+        errors.print(f"… and {len(reading.refusals) - SHOWN_REFUSALS:,} more", style="yellow")

@@ -1,0 +1,54 @@
+-- One organization's figures for one bucket, as one row. Called by desk.upkeep.snapshot; indexes: tickets_by_status,
+-- ticket_events_by_age, tickets_resolved, primary key of sla_clocks.
+--
+-- What was open, and whose, at the end of the bucket is worked back from the tickets as they are and the changes since:
+-- the first change after that instant tells what held before it. So a bucket may be computed at any later time, twice, with
+-- the same result. A figure over nothing is null.
+with later as (
+    select distinct on (ticket_id, kind) ticket_id, kind, old_value
+      from ticket_events
+     where organization_id = %(organization_id)s and at >= %(bucket_end)s and kind in ('status', 'priority', 'assignee')
+     order by ticket_id, kind, at, id
+), standing as (
+    select case when s.ticket_id is null then t.status else s.old_value end as status,
+           case when p.ticket_id is null then t.priority else p.old_value end as priority,
+           case when a.ticket_id is null then t.assignee else a.old_value end as assignee
+      from tickets t
+      left join later s on s.ticket_id = t.id and s.kind = 'status'
+      left join later p on p.ticket_id = t.id and p.kind = 'priority'
+      left join later a on a.ticket_id = t.id and a.kind = 'assignee'
+     where t.organization_id = %(organization_id)s and t.created_at < %(bucket_end)s
+), first_responses as (
+    select count(*), percentile_cont(array[0.5, 0.95]) within group (
+               order by extract(epoch from first_response_at - created_at)::double precision) as p
+      from tickets
+     where organization_id = %(organization_id)s
+       and first_response_at >= %(bucket_start)s and first_response_at < %(bucket_end)s
+), resolutions as (
+    select count(*), percentile_cont(array[0.5, 0.95]) within group (
+               order by extract(epoch from resolved_at - created_at)::double precision) as p
+      from tickets
+     where organization_id = %(organization_id)s
+       and resolved_at >= %(bucket_start)s and resolved_at < %(bucket_end)s and resolved_at > created_at
+), clocks as (
+    select count(*), avg((outcome = 'met')::integer)::double precision as met
+      from sla_clocks
+     where organization_id = %(organization_id)s and stopped_at >= %(bucket_start)s and stopped_at < %(bucket_end)s
+)
+select (select jsonb_object_agg(status, n) from (select status, count(*) n from standing group by 1) g) as tickets_by_status,
+       (select jsonb_object_agg(priority, n)
+          from (select priority, count(*) n from standing where status not in ('resolved', 'closed') group by 1) g)
+           as open_by_priority,
+       (select count(*) from tickets where organization_id = %(organization_id)s
+           and created_at >= %(bucket_start)s and created_at < %(bucket_end)s) as created,
+       (select count from first_responses) as first_responses,
+       (select p[1] from first_responses) as first_response_seconds_p50,
+       (select p[2] from first_responses) as first_response_seconds_p95,
+       (select count from resolutions) as resolutions,
+       (select p[1] from resolutions) as resolution_seconds_p50,
+       (select p[2] from resolutions) as resolution_seconds_p95,
+       (select count from clocks) as sla_clocks_stopped,
+       (select met from clocks) as sla_compliance,
+       (select jsonb_object_agg(assignee, n)
+          from (select assignee, count(*) n from standing
+                 where assignee is not null and status not in ('resolved', 'closed') group by 1) g) as agent_load
