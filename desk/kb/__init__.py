@@ -3,3 +3,7 @@
 The model (`model`, `embedding`) · what a person writes (`articles`) · what a worker makes of it (`chunking`,
 `indexing`) · what a reader gets (`search`) · how it stands (`status`).
 """
+
+from desk.kb.searching import Hit, search
+
+__all__ = ["Hit", "search"]

@@ -82,12 +82,12 @@ def model_name() -> str:
 
 
 def warm_up() -> None:
-    """Load the model and run it once, so that the first job does not wait for it.
+    """Load the model and run it once, so that the first job does not wait for it. Free where that is done.
 
     Raises:
         ModelUnavailable: as `embed`.
     """
-    embed(["warm up"])
+    _get()
 
 
 def unload() -> None:

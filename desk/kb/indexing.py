@@ -1,0 +1,191 @@
+"""Stale articles to searchable ones: take, chunk, embed what is new, swap.
+
+Promises: an article is searchable as it was or as it is, never half; a vector is made once per distinct chunk; a bad
+article fails alone, with a pause that grows and a dead end after five attempts; a model that is not there is nobody's
+failure. Late, repeated and reordered messages are harmless: the rows of `article_index` say what is to be done.
+
+No transaction is open while the model works. Killed at any point, a run leaves leases that end within a minute.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import psycopg2
+
+from desk import database, log
+from desk.errors import DatabaseUnavailable, ModelUnavailable
+from desk.kb import chunking, embedding, store
+from desk.kb.chunking import Chunk
+from desk.kb.embedding import Vectors
+from desk.kb.store import Article, Run, Superseded, VectorsMissing
+
+BATCH = 16  # articles taken at once
+SLICE = 64  # chunks embedded between two renewals of the lease, a few seconds' work
+RUN_SECONDS = 120.0  # then others get their turn; what is left has a message of its own
+MODEL_PAUSE_SECONDS = 60  # between two looks for a model that is not there
+
+logger = log.get(__name__)
+
+
+@dataclass
+class Indexed:
+    """What a run did, in articles and chunks; `left`: articles that are still to be done."""
+
+    articles: int = 0
+    embedded: int = 0
+    reused: int = 0
+    failed: int = 0
+    left: int = 0
+
+
+def index(organization_id: UUID, run_seconds: float = RUN_SECONDS) -> Indexed:
+    """Bring what is stale of this organization up to date, and send the message that what is left needs.
+
+    Raises:
+        ModelUnavailable: there is no model, or the wrong one. No attempt is counted.
+        DatabaseUnavailable: the database went away; leases end by themselves.
+    """
+    embedding.warm_up()
+    run = store.open_run(organization_id, uuid4())
+    outcome = Indexed()
+    ends_at = time.monotonic() + run_seconds
+    try:
+        while time.monotonic() < ends_at:
+            taken = store.take(run, BATCH)
+            if not taken:
+                break
+            _batch(run, taken, outcome)
+    finally:
+        with suppress(DatabaseUnavailable, psycopg2.Error):  # leases end by themselves, too
+            store.release(run)
+    outcome.left = store.follow_up(run)
+    return outcome
+
+
+def try_again_later(organization_id: UUID, after_seconds: int = MODEL_PAUSE_SECONDS) -> None:
+    """Send the message again after a pause: for a worker that has no model now."""
+    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select pgbroker.enqueue('index_articles', args => jsonb_build_array(%(id)s::uuid), queue => 'kb',"
+            " delay => make_interval(secs => %(seconds)s), unique_key => 'index_articles:later:' || %(id)s::uuid,"
+            " tenant => %(id)s::uuid::text)",
+            {"id": organization_id, "seconds": after_seconds},
+        )
+
+
+def make_stale(organization_id: UUID) -> int:
+    """Have every article of this organization chunked and embedded anew; search keeps the old until the new is there.
+
+    Sends the message that does it. Returns how many articles there are.
+    """
+    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "update article_index i set state = 'pending', attempts = 0, next_try_at = now(), last_error = null,"
+            " wanted_at = now(), taken_by = null, fresh_from = now() from models m"
+            " where i.organization_id = %s and m.id = i.model_id and m.state = 'active'",
+            (organization_id,),
+        )
+        return cursor.rowcount
+
+
+def _batch(run: Run, taken: Sequence[Article], outcome: Indexed) -> None:
+    parts: dict[UUID, list[Chunk]] = {}
+    for article in taken:
+        try:
+            parts[article.id] = _chunks(article)
+        except Exception as error:
+            _raise_if_nobodys_fault(error)
+            _failed(run, article, error, outcome)
+    taken = [article for article in taken if article.id in parts]
+    vectors = _vectors(run, [(article, parts[article.id]) for article in taken], outcome)
+    for article in taken:
+        made = vectors.get(article.id)
+        if made is not None:
+            _finish(run, article, parts[article.id], made, outcome)
+
+
+def _chunks(article: Article) -> list[Chunk]:
+    """What of the article is to be searchable: nothing of a draft or of a deleted one."""
+    if not article.published:
+        return []
+    return chunking.split(article.title, article.body_md, embedding.token_counts)
+
+
+def _vectors(
+    run: Run, wanted: Sequence[tuple[Article, list[Chunk]]], outcome: Indexed
+) -> dict[UUID, Mapping[bytes, Vectors]]:
+    """The new vectors of each article: all in one go or, if that fails, one by one. Those that failed are left out."""
+    if not run.has_vectors:
+        return {article.id: {} for article, _ in wanted}
+    there = store.made_at(run, [chunk.sha for _, chunks in wanted for chunk in chunks])
+    missing: dict[UUID, dict[bytes, str]] = {}
+    for article, chunks in wanted:
+        missing[article.id] = {
+            chunk.sha: chunk.embedded
+            for chunk in chunks
+            if chunk.sha not in there or (article.fresh_from and there[chunk.sha] < article.fresh_from)
+        }
+        outcome.reused += len(chunks) - len(missing[article.id])
+    try:
+        together = _embed(run, {sha: text for texts in missing.values() for sha, text in texts.items()})
+        made: dict[UUID, Mapping[bytes, Vectors]] = {
+            identifier: {sha: together[sha] for sha in texts} for identifier, texts in missing.items()
+        }
+        outcome.embedded += len(together)
+        return made
+    except Exception as error:
+        _raise_if_nobodys_fault(error)
+        logger.warning("batch_failed", articles=len(wanted), error=str(error))
+    made = {}
+    for article, _ in wanted:
+        try:
+            made[article.id] = _embed(run, missing[article.id])
+            outcome.embedded += len(made[article.id])
+        except Exception as error:
+            _raise_if_nobodys_fault(error)
+            _failed(run, article, error, outcome)
+    return made
+
+
+def _embed(run: Run, texts: Mapping[bytes, str]) -> dict[bytes, Vectors]:
+    shas = list(texts)
+    made: dict[bytes, Vectors] = {}
+    for start in range(0, len(shas), SLICE):
+        if start:
+            store.renew(run)
+        part = shas[start : start + SLICE]
+        made.update(zip(part, embedding.embed([texts[sha] for sha in part]), strict=True))
+    return made
+
+
+def _finish(
+    run: Run, article: Article, chunks: list[Chunk], vectors: Mapping[bytes, Vectors], outcome: Indexed
+) -> None:
+    try:
+        try:
+            store.swap(run, article, chunks, vectors)
+        except VectorsMissing:
+            store.swap(run, article, chunks, _embed(run, {chunk.sha: chunk.embedded for chunk in chunks}))
+        outcome.articles += 1
+    except Superseded:
+        logger.debug("article_superseded", article=str(article.id), revision=article.revision)
+    except Exception as error:
+        _raise_if_nobodys_fault(error)
+        _failed(run, article, error, outcome)
+
+
+def _failed(run: Run, article: Article, error: Exception, outcome: Indexed) -> None:
+    outcome.failed += 1
+    logger.warning("article_failed", article=str(article.id), title=article.title[:80], error=str(error)[:200])
+    store.fail(run, article, error)
+
+
+def _raise_if_nobodys_fault(error: Exception) -> None:
+    """Errors of the model and of the connection end the run, for the message to retry; others are the article's."""
+    ours = (ModelUnavailable, DatabaseUnavailable, psycopg2.OperationalError, psycopg2.InterfaceError)
+    # The one operational error that the data causes: a text that is too long for an index.
+    if isinstance(error, ours) and not isinstance(error, psycopg2.errors.ProgramLimitExceeded):
+        raise error

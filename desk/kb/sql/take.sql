@@ -1,0 +1,26 @@
+-- Take stale articles of one organization and read them. The lease is in the row: a run that dies gives them up by itself.
+-- Called by desk.kb.indexing, in a transaction that ends before any work begins. Served by article_index_due.
+with due as (
+    select article_id
+      from article_index
+     where organization_id = %(organization_id)s
+       and model_id = %(model_id)s
+       and state = 'pending'
+       and next_try_at <= now()
+     order by next_try_at, article_id
+     limit %(batch)s
+       for update skip locked
+), taken as (
+    update article_index as entry
+       set taken_by = %(run)s, next_try_at = now() + %(lease)s
+      from due
+     where entry.organization_id = %(organization_id)s
+       and entry.model_id = %(model_id)s
+       and entry.article_id = due.article_id
+    returning entry.article_id, entry.fresh_from
+)
+select article.id, article.revision, article.title, article.body_md, article.language,
+       article.status = 'published' and article.deleted_at is null as published, taken.fresh_from
+  from taken
+  join articles as article on article.organization_id = %(organization_id)s and article.id = taken.article_id
+ order by article.id

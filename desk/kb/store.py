@@ -1,0 +1,220 @@
+"""What indexing reads and writes, one short transaction per function. No transaction is open while a model works."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from psycopg2.extensions import connection as Connection
+from psycopg2.extras import execute_values
+
+from desk import database
+from desk.kb import models
+from desk.kb.chunking import Chunk
+from desk.kb.embedding import Vectors
+from desk.sql import statement
+
+LEASE = timedelta(seconds=60)
+MOST_ATTEMPTS = 5
+FIRST_PAUSE = timedelta(seconds=5)
+SHOWN_ERROR = 500  # characters
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the indexing of one organization. `id` is what its leases carry."""
+
+    organization_id: UUID
+    id: UUID
+    model_id: int
+    has_vectors: bool
+
+    @property
+    def key(self) -> dict[str, object]:
+        """The parameters that every statement of the run shares."""
+        return {"organization_id": self.organization_id, "model_id": self.model_id, "run": self.id}
+
+
+@dataclass(frozen=True)
+class Article:
+    """An article as it was read; `revision` is what the swap compares."""
+
+    id: UUID
+    revision: int
+    title: str
+    body_md: str
+    language: str
+    published: bool
+    fresh_from: datetime | None
+    """Vectors made before are not reused; None: any is."""
+
+
+class VectorsMissing(Exception):
+    """A vector that was there to be reused is gone: its last chunk went meanwhile."""
+
+
+class Superseded(Exception):
+    """The article was changed or taken over since it was read; whoever has it now does the work."""
+
+
+def take(run: Run, batch: int) -> list[Article]:
+    """Up to `batch` stale articles, leased to this run for `LEASE`."""
+    with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(statement("desk.kb", "take"), run.key | {"batch": batch, "lease": LEASE})
+        return [Article(*row) for row in cursor.fetchall()]
+
+
+def renew(run: Run) -> None:
+    """Another `LEASE` for what this run still has."""
+    with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "update article_index set next_try_at = now() + %(lease)s"
+            " where organization_id = %(organization_id)s and model_id = %(model_id)s and taken_by = %(run)s",
+            run.key | {"lease": LEASE},
+        )
+
+
+def release(run: Run) -> None:
+    """Give up what this run still has, so that the next one takes it at once."""
+    with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "update article_index set next_try_at = now(), taken_by = null"
+            " where organization_id = %(organization_id)s and model_id = %(model_id)s and taken_by = %(run)s",
+            run.key,
+        )
+
+
+def made_at(run: Run, shas: Sequence[bytes]) -> dict[bytes, datetime]:
+    """Which of these chunks have a vector, and since when."""
+    if not run.has_vectors or not shas:
+        return {}
+    with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select chunk_sha, created_at from embeddings"
+            " where organization_id = %(organization_id)s and model_id = %(model_id)s and chunk_sha = any(%(shas)s)",
+            run.key | {"shas": list(shas)},
+        )
+        return {bytes(sha): at for sha, at in cursor.fetchall()}
+
+
+def fail(run: Run, article: Article, error: BaseException) -> None:
+    """Count a failed attempt of this article alone."""
+    with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
+        text = " ".join(f"{type(error).__name__}: {error}".replace("\x00", "").split())[:SHOWN_ERROR]
+        cursor.execute(
+            statement("desk.kb", "fail"),
+            run.key | {"article_id": article.id, "error": text, "most": MOST_ATTEMPTS, "first_pause": FIRST_PAUSE},
+        )
+
+
+def follow_up(run: Run) -> int:
+    """Send the message that what is left needs, if anything is. Returns how many articles are left."""
+    with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(statement("desk.kb", "follow_up"), run.key)
+        row = cursor.fetchone()
+        return row[1] if row else 0
+
+
+def swap(run: Run, article: Article, chunks: Sequence[Chunk], vectors: Mapping[bytes, Vectors]) -> None:
+    """Put these chunks in the place of the article's old ones, in one transaction.
+
+    Raises:
+        Superseded: it is not this run's any more, or was changed since it was read. Nothing was written.
+        VectorsMissing: a vector that was to be reused is gone. Nothing was written.
+    """
+    with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
+        key = run.key | {"article_id": article.id, "revision": article.revision}
+        # Swaps of one organization follow each other: no vector that one reuses is swept by another.
+        cursor.execute("select pg_advisory_xact_lock(hashtextextended('desk.kb:' || %(organization_id)s, 0))", key)
+        cursor.execute(
+            "select wanted_revision from article_index where organization_id = %(organization_id)s"
+            " and article_id = %(article_id)s and model_id = %(model_id)s and taken_by = %(run)s for update",
+            key,
+        )
+        if cursor.fetchone() != (article.revision,):
+            raise Superseded
+        if run.has_vectors:
+            _write_vectors(connection, run, vectors)
+            _require_vectors(connection, run, chunks)
+        cursor.execute(
+            "delete from chunks where organization_id = %(organization_id)s and article_id = %(article_id)s"
+            " returning chunk_sha",
+            key,
+        )
+        replaced = [sha for (sha,) in cursor.fetchall()]
+        _write_chunks(connection, run, article, chunks)
+        if run.has_vectors:
+            cursor.execute(
+                "delete from embeddings e where organization_id = %(organization_id)s and chunk_sha = any(%(shas)s)"
+                " and not exists (select from chunks c"
+                " where c.organization_id = e.organization_id and c.chunk_sha = e.chunk_sha)",
+                key | {"shas": replaced},
+            )
+        cursor.execute(
+            "update article_index set state = 'ok', done_revision = %(revision)s, done_at = clock_timestamp(),"
+            " attempts = 0, last_error = null, taken_by = null, fresh_from = null"
+            " where organization_id = %(organization_id)s and article_id = %(article_id)s and model_id = %(model_id)s",
+            key,
+        )
+
+
+def open_run(organization_id: UUID, run_id: UUID) -> Run:
+    """A run for this organization.
+
+    Raises:
+        ModelUnavailable: the vectors here are another model's.
+    """
+    with database.transaction(organization_id) as connection:
+        return Run(organization_id, run_id, models.active_id(connection), models.has_vectors(connection))
+
+
+def _write_vectors(connection: Connection, run: Run, vectors: Mapping[bytes, Vectors]) -> None:
+    with connection.cursor() as cursor:
+        execute_values(
+            cursor,
+            "insert into embeddings (organization_id, model_id, chunk_sha, embedding) values %s"
+            " on conflict (organization_id, model_id, chunk_sha)"
+            " do update set embedding = excluded.embedding, created_at = clock_timestamp()",
+            [(run.organization_id, run.model_id, sha, as_text(vector)) for sha, vector in vectors.items()],
+            template="(%s, %s, %s, %s::halfvec)",
+            page_size=200,
+        )
+
+
+def _require_vectors(connection: Connection, run: Run, chunks: Iterable[Chunk]) -> None:
+    shas = {chunk.sha for chunk in chunks}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select count(*) from embeddings where organization_id = %(organization_id)s"
+            " and model_id = %(model_id)s and chunk_sha = any(%(shas)s)",
+            run.key | {"shas": list(shas)},
+        )
+        if cursor.fetchone() != (len(shas),):
+            raise VectorsMissing
+
+
+def _write_chunks(connection: Connection, run: Run, article: Article, chunks: Sequence[Chunk]) -> None:
+    with connection.cursor() as cursor:
+        execute_values(
+            cursor,
+            "insert into chunks (organization_id, article_id, article_revision, ord, heading_path, text, token_count,"
+            " chunk_sha, is_navigation, config, tsv, words)"
+            " select organization_id, article_id, revision, ord, path, text, tokens, sha, navigation, config,"
+            " tsv, chunk_words(tsv) from (values %s) as given"
+            " (organization_id, article_id, revision, ord, path, text, tokens, sha, navigation, title, language),"
+            " search_config(language) as config, chunk_tsv(config, title, path, text) as tsv",
+            [
+                (
+                    run.organization_id, article.id, article.revision, ord, list(chunk.heading_path), chunk.text,
+                    chunk.tokens, chunk.sha, chunk.navigation, article.title, article.language,
+                )
+                for ord, chunk in enumerate(chunks)
+            ],
+            template="(%s, %s, %s, %s, %s::text[], %s, %s, %s, %s, %s, %s)",
+            page_size=200,
+        )  # fmt: skip
+
+
+def as_text(vector: Vectors) -> str:
+    """A vector as pgvector reads it."""
+    return "[" + ",".join(f"{number:.6g}" for number in vector.tolist()) + "]"
