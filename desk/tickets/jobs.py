@@ -7,8 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from desk import database, organizations
-from desk.kb import embedding, search
-from desk.kb.search import Hit
+from desk.kb import Hit, embedding, search
 from desk.tickets import drafting, examples, sentiment, store, vectors
 from desk.tickets import triage as rules
 from desk.tickets.own_words import own_words
@@ -87,7 +86,7 @@ def question(ticket: Ticket) -> str:
 def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[Hit]]:
     with _reading(organization_id) as connection:
         ticket = store.get(connection, organization_id, ticket_id)
-        return ticket, search.search(connection, ticket.organization_id, question(ticket), top=3)
+        return ticket, search(connection, ticket.organization_id, question(ticket), top=3)
 
 
 def _reading(organization_id: UUID | str) -> Any:
