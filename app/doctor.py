@@ -103,7 +103,7 @@ def _vector() -> Iterator[Finding]:
         yield Finding("pgvector", "ok", "It is there.")
     else:
         do = "Install it (postgresql-17-pgvector, say), then run `atum init`."
-        yield Finding("pgvector", "warn", "The database has none: everything but the knowledge base works.", do)
+        yield Finding("pgvector", "warn", "The database has none: search is by words alone.", do)
 
 
 def _workers() -> Iterator[Finding]:

@@ -25,6 +25,7 @@ from desk.errors import DeskError
 STOP_TIMEOUT_SECONDS = 30.0
 MAX_RESTARTS = 5  # within RESTART_WINDOW_SECONDS; then something is wrong that starting again does not mend
 RESTART_WINDOW_SECONDS = 300.0
+FIRST_PAUSE_SECONDS = 1.0
 _LEASH = str(Path(__file__).with_name("leash.py"))
 _POLL_SECONDS = 0.1
 
@@ -46,6 +47,7 @@ class Child:
     environment: Mapping[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
     ended_at: list[float] = field(default_factory=list)  # monotonic seconds of each end that nobody asked for
+    start_at: float | None = None  # monotonic seconds, while it waits to be started again
 
     @property
     def pid(self) -> int:
@@ -118,15 +120,20 @@ class Processes:
                 time.sleep(_POLL_SECONDS)
 
     def supervise(self, stop: Event) -> None:
-        """Until `stop` is set, start again what ends: after 1 second, then 2, 4, …
+        """Until `stop` is set, start again what ends: after FIRST_PAUSE_SECONDS, then twice as long, …
+
+        Like `start`, for a thread that outlives the children: Linux ends them with the thread that started them.
 
         Raises:
             ChildFailed: a child ended more than MAX_RESTARTS times within RESTART_WINDOW_SECONDS.
         """
         while not stop.wait(_POLL_SECONDS):
-            for child in self.children.values():
-                if not child.running:
-                    self._restart(child, stop)
+            for child in list(self.children.values()):
+                if child.start_at is None and not child.running:
+                    self._plan_restart(child)
+                elif child.start_at is not None and time.monotonic() >= child.start_at:
+                    child.start_at = None
+                    self._launch(child)
 
     def kill(self, name: str) -> None:
         """End a child and all that it started at once, as a power cut would (SIGKILL). `supervise` starts it again."""
@@ -178,17 +185,16 @@ class Processes:
         for line in process.stdout:
             self._say(name, line.decode("utf-8", "replace").rstrip())
 
-    def _restart(self, child: Child, stop: Event) -> None:
+    def _plan_restart(self, child: Child) -> None:
         now = time.monotonic()
         code = _code(child)
         _kill_group(child)  # a killed master leaves its workers
         child.ended_at = [at for at in child.ended_at if now - at < RESTART_WINDOW_SECONDS] + [now]
         if len(child.ended_at) > MAX_RESTARTS:
             raise ChildFailed(f"{child.name} ended {len(child.ended_at)} times (exit code {code}). It is left at that.")
-        pause_seconds = 2.0 ** (len(child.ended_at) - 1)
+        pause_seconds = FIRST_PAUSE_SECONDS * 2 ** (len(child.ended_at) - 1)
         self._say(child.name, f"ended with exit code {code}; starts again in {pause_seconds:g} s")
-        if not stop.wait(pause_seconds):
-            self._launch(child)
+        child.start_at = now + pause_seconds
 
     def _end(self, child: Child, deadline: float) -> None:
         if child.process is not None:

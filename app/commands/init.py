@@ -5,7 +5,7 @@ from app.output import AsJson, errors, progress, show_json
 from desk import database
 
 _REMEDIES = {
-    "vector": "Without pgvector everything works but the knowledge base. Get it (`apt install postgresql-17-pgvector`, "
+    "vector": "Without pgvector search is by words alone. Get it (`apt install postgresql-17-pgvector`, "
     "`brew install pgvector`, or the image pgvector/pgvector:pg17), or let a superuser run `create extension vector`; "
     "then run `atum init` again."
 }

@@ -123,7 +123,7 @@ def _scheduler(age_seconds: float | None, fresh: bool) -> Part:
 
 def _model(startup: Startup, has_vector: bool | None) -> Part:
     if has_vector is False:
-        return _part("off", "The database has no pgvector: no knowledge base. Install it, then run `atum init`.")
+        return _part("off", "The database has no pgvector: search is by words alone. Install it, then run `atum init`.")
     if startup.model_loaded:
         return _part("ok", f"{embedding.model_name()} is loaded.")
     try:

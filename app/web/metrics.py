@@ -63,10 +63,12 @@ class Tables(Collector):
             with glance(broker=True, timeout_seconds=SCRAPE_TIMEOUT_SECONDS) as cursor:
                 for read in (_queues, _outcomes, _processes, _ticks):
                     yield from read(cursor)
+            with glance(timeout_seconds=SCRAPE_TIMEOUT_SECONDS) as cursor:
+                yield from _desk(cursor)
             up = 1
         except DatabaseUnavailable:
             pass
-        yield GaugeMetricFamily("atum_database_up", "Whether the broker's tables could be read.", value=up)
+        yield GaugeMetricFamily("atum_database_up", "Whether the tables could be read.", value=up)
 
 
 registry.register(Tables())
@@ -108,6 +110,21 @@ def _ticks(cursor: Any) -> Iterator[Metric]:
     for row in cursor.fetchall():
         ticks.add_metric([row["actor_name"]], row["age_seconds"])
     yield ticks
+
+
+def _desk(cursor: Any) -> Iterator[Metric]:
+    cursor.execute(statement("app.web", "desk_figures"))
+    row = cursor.fetchone()
+    articles = _gauge("atum_kb_articles", "Articles, by whether search has their last revision.", ["state"])
+    for state in ("indexed", "pending", "dead"):
+        articles.add_metric([state], row[f"articles_{state}"])
+    yield articles
+    for name, meaning in (
+        ("oldest_pending_age_seconds", "How long the oldest change of an article waits to be indexed."),
+        ("sweep_late_seconds", "How long the oldest SLA crossing that is due waits for the sweep; 0: none is due."),
+    ):
+        kind = "kb" if "pending" in name else "sla"
+        yield GaugeMetricFamily(f"atum_{kind}_{name}", meaning, value=row[name])
 
 
 def _gauge(name: str, meaning: str, labels: list[str]) -> GaugeMetricFamily:

@@ -1,0 +1,85 @@
+"""POST /api/v1/tickets: stored with its jobs or not at all; what cannot be used is refused in one line."""
+
+from uuid import UUID
+
+import pytest
+from fastapi.testclient import TestClient
+
+
+def test_a_ticket_is_stored_and_its_jobs_are_sent(client: TestClient, organization: UUID, owner):
+    answer = client.post(
+        "/api/v1/tickets",
+        json={
+            "organization": "Acme",
+            "subject": "The hub blinks red",
+            "body": "Since yesterday evening.",
+            "requester": "ida@example.com",
+            "priority": "high",
+            "tags": ["hub"],
+        },
+    )
+    assert answer.status_code == 201
+    ticket_id = answer.json()["id"]
+    with owner.cursor() as cursor:
+        cursor.execute("select subject, priority, requester, tags, status from tickets where id = %s", (ticket_id,))
+        assert cursor.fetchone() == ("The hub blinks red", "high", "ida@example.com", ["hub"], "new")
+        cursor.execute("select actor_name from dramatiq.queue where message -> 'args' ->> 1 = %s", (ticket_id,))
+        assert {row[0] for row in cursor.fetchall()} == {
+            "triage_ticket",
+            "suggest_articles",
+            "draft_reply",
+            "read_sentiment",
+        }
+
+
+def test_a_ticket_that_cannot_be_stored_sends_nothing(client: TestClient, organization: UUID, owner):
+    with owner.cursor() as cursor:
+        cursor.execute("alter table tickets add constraint picky check (subject <> 'boom')")
+        answer = client.post("/api/v1/tickets", json={"organization": "Acme", "subject": "boom"})
+        assert answer.status_code == 422
+        assert "picky" in answer.json()["detail"]
+        cursor.execute("select count(*) from dramatiq.queue")
+        assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "line"),
+    [
+        ({"organization": "Nobody"}, 404, "'Nobody'"),
+        ({"subject": None}, 422, "body.subject:"),
+        ({"subject": "  "}, 422, "body.subject:"),
+        ({"subject": "a\x00b"}, 422, "body.subject: holds a NUL character at position 1"),
+        ({"body": "b\x00"}, 422, "body.body: holds a NUL character at position 1"),
+        ({"organization": "A\x00"}, 422, "body.organization: holds a NUL character"),
+        ({"requester": "\x00"}, 422, "body.requester:"),
+        ({"tags": ["ok", "\x00"]}, 422, "body.tags.1:"),
+        ({"priority": "nuclear"}, 422, "body.priority:"),
+        ({"colour": "red"}, 422, "body.colour:"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_the_field(
+    client: TestClient, organization: UUID, owner, change: dict, status: int, line: str
+):
+    answer = client.post("/api/v1/tickets", json={"organization": "Acme", "subject": "Blinks", **change})
+    assert answer.status_code == status
+    assert line in answer.json()["detail"]
+    assert "\n" not in answer.json()["detail"]
+    with owner.cursor() as cursor:
+        cursor.execute("select count(*) from tickets")
+        assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (b"{oops", "body: is not JSON"),
+        (b"", "body:"),
+        (b"[]", "body:"),
+        (b'{"organization": "Acme", "subject": "half \\ud800"}', "body.subject: holds half a character"),
+        (b"\xff\xfe", ""),
+    ],
+)
+def test_a_body_that_is_no_ticket_is_refused(client: TestClient, organization: UUID, body: bytes, line: str):
+    answer = client.post("/api/v1/tickets", content=body, headers={"Content-Type": "application/json"})
+    assert 400 <= answer.status_code < 500
+    assert line in answer.json()["detail"]
