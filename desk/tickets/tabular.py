@@ -1,8 +1,8 @@
 """The probability of an outcome from the columns that are known when a ticket opens: gradient boosting, any table.
 
 Columns that tell the outcome are never read: `final_*`, `resolved_at`, `closed_at` and the like; nor is one that names
-each row anew (an id). An instant becomes hour, weekday, day of month and a running day: the last lets the trees follow a
-drift to its newest level, which on real incidents matters more than all else.
+each row anew (an id). An instant becomes hour, weekday, day of month and a running day: the last lets the trees follow
+a drift to its newest level, which on real incidents matters more than all else.
 """
 
 import re
