@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import psycopg2
+from psycopg2.extensions import connection as Connection
 
 from desk import database, log
 from desk.errors import DatabaseUnavailable, ModelUnavailable
@@ -23,6 +24,7 @@ from desk.kb.embedding import Vectors
 from desk.kb.store import Article, Run, Superseded, VectorsMissing
 
 BATCH = 16  # articles taken at once
+PART_CHARACTERS = 100_000  # of articles that are embedded together
 SLICE = 64  # chunks embedded between two renewals of the lease, a few seconds' work
 RUN_SECONDS = 120.0  # then others get their turn; what is left has a message of its own
 MODEL_PAUSE_SECONDS = 60  # between two looks for a model that is not there
@@ -41,10 +43,11 @@ class Indexed:
     left: int = 0
 
 
-def index(organization_id: UUID, run_seconds: float = RUN_SECONDS) -> Indexed:
+def index(organization_id: UUID | str, run_seconds: float = RUN_SECONDS) -> Indexed:
     """Bring what is stale of this organization up to date, and send the message that what is left needs.
 
     Raises:
+        NotFound: there is no such organization.
         ModelUnavailable: there is no model, or the wrong one. No attempt is counted.
         DatabaseUnavailable: the database went away; leases end by themselves.
     """
@@ -57,7 +60,10 @@ def index(organization_id: UUID, run_seconds: float = RUN_SECONDS) -> Indexed:
             taken = store.take(run, BATCH)
             if not taken:
                 break
-            _batch(run, taken, outcome)
+            for part in _parts(taken):
+                if time.monotonic() < ends_at:
+                    store.renew(run)
+                    _index(run, part, outcome)
     finally:
         with suppress(DatabaseUnavailable, psycopg2.Error):  # leases end by themselves, too
             store.release(run)
@@ -76,12 +82,12 @@ def try_again_later(organization_id: UUID, after_seconds: int = MODEL_PAUSE_SECO
         )
 
 
-def make_stale(organization_id: UUID) -> int:
+def make_stale(connection: Connection, organization_id: UUID) -> int:
     """Have every article of this organization chunked and embedded anew; search keeps the old until the new is there.
 
-    Sends the message that does it. Returns how many articles there are.
+    Sends the message that does it. Returns how many articles there are. Done twice, it starts over.
     """
-    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(
             "update article_index i set state = 'pending', attempts = 0, next_try_at = now(), last_error = null,"
             " wanted_at = now(), taken_by = null, fresh_from = now() from models m"
@@ -91,7 +97,20 @@ def make_stale(organization_id: UUID) -> int:
         return cursor.rowcount
 
 
-def _batch(run: Run, taken: Sequence[Article], outcome: Indexed) -> None:
+def _parts(taken: Sequence[Article]) -> list[list[Article]]:
+    """The batch in parts of which each is a few seconds' work, unless one article alone is more."""
+    parts: list[list[Article]] = []
+    size = 0
+    for article in taken:
+        size += len(article.body_md)
+        if not parts or size > PART_CHARACTERS:
+            parts.append([])
+            size = len(article.body_md)
+        parts[-1].append(article)
+    return parts
+
+
+def _index(run: Run, taken: Sequence[Article], outcome: Indexed) -> None:
     parts: dict[UUID, list[Chunk]] = {}
     for article in taken:
         try:

@@ -11,7 +11,7 @@ Where there is no pgvector or no model, the words answer alone, and `Hit.similar
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 from psycopg2.extensions import connection as Connection
@@ -22,6 +22,7 @@ from desk.kb import embedding, models, store
 from desk.sql import statement
 
 Leg = Literal["hybrid", "vector", "text"]
+LEGS: tuple[Leg, ...] = get_args(Leg)
 
 LONGEST_QUESTION = 4000  # characters of which the words are looked up; the model reads its first 256 tokens
 MOST_HITS = 100
@@ -43,8 +44,8 @@ class _Fusion:
 
 
 _FUSIONS: dict[Leg, _Fusion] = {
-    "hybrid": _Fusion(1.0, 0.15, 2.0, 0.35, 0.02, 0.33),
-    "vector": _Fusion(1.0, 0.0, 0.0, 1.0, 0.0, 0.31),
+    "hybrid": _Fusion(1.0, 0.15, 2.0, 0.35, 0.02, 0.32),
+    "vector": _Fusion(1.0, 0.0, 0.0, 1.0, 0.0, 0.3),
     "text": _Fusion(0.0, 1.0, 0.0, 1.0, 0.0, 0.13),
 }
 

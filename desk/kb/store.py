@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
-from desk import database
+from desk import database, organizations
 from desk.kb import models
 from desk.kb.chunking import Chunk
 from desk.kb.embedding import Vectors
@@ -158,14 +158,17 @@ def swap(run: Run, article: Article, chunks: Sequence[Chunk], vectors: Mapping[b
         )
 
 
-def open_run(organization_id: UUID, run_id: UUID) -> Run:
+def open_run(organization_id: UUID | str, run_id: UUID) -> Run:
     """A run for this organization.
 
     Raises:
+        NotFound: there is none with this id.
         ModelUnavailable: the vectors here are another model's.
     """
-    with database.transaction(organization_id) as connection:
-        return Run(organization_id, run_id, models.active_id(connection), models.has_vectors(connection))
+    identifier = organizations.identifier(organization_id, "organization")
+    with database.transaction(identifier) as connection:
+        organizations.name_of(connection, identifier)
+        return Run(identifier, run_id, models.active_id(connection), models.has_vectors(connection))
 
 
 def _write_vectors(connection: Connection, run: Run, vectors: Mapping[bytes, Vectors]) -> None:

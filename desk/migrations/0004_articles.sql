@@ -180,8 +180,12 @@ create constraint trigger article_index_send_inserted after insert on article_in
 create constraint trigger article_index_send_updated after update of wanted_at on article_index
     deferrable initially deferred for each row execute function article_index_send();
 
--- Without pgvector there are no vectors to compare; 0005_vectors.sql replaces this.
+-- Without pgvector there are no vectors to compare or to count; 0005_vectors.sql replaces these two.
 create function chunk_similarities(organization uuid, model smallint, question text)
     returns table (chunk_sha bytea, similarity double precision)
     language sql stable parallel safe
     as $$ select null::bytea, null::double precision where false $$;
+
+create function chunk_shas_with_vectors(organization uuid, model smallint) returns table (chunk_sha bytea)
+    language sql stable parallel safe
+    as $$ select null::bytea where false $$;

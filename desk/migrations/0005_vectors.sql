@@ -24,5 +24,9 @@ create or replace function chunk_similarities(organization uuid, model smallint,
          where e.organization_id = organization and e.model_id = model
     $$;
 
+create or replace function chunk_shas_with_vectors(organization uuid, model smallint) returns table (chunk_sha bytea)
+    language sql stable parallel safe
+    as $$ select e.chunk_sha from embeddings e where e.organization_id = organization and e.model_id = model $$;
+
 -- Where articles were indexed before there was pgvector, they are to be embedded now.
 update article_index set state = 'pending', attempts = 0, next_try_at = now(), done_revision = null, wanted_at = now();

@@ -53,8 +53,8 @@ with visible as (
     select visible.*, near.similarity, coalesce(covered.coverage, 0) as coverage,
            %(similarity_weight)s * coalesce(near.similarity, 0)
            + %(coverage_weight)s * coalesce(covered.coverage, 0)
-           + %(repeats_weight)s * greatest(coalesce(covered.coverage, 0) - %(repeats_above)s, 0)
-           - case when is_navigation then %(navigation_penalty)s else 0 end as score
+           + case when is_navigation then -%(navigation_penalty)s
+                  else %(repeats_weight)s * greatest(coalesce(covered.coverage, 0) - %(repeats_above)s, 0) end as score
       from visible
       left join chunk_similarities(%(organization_id)s, %(model_id)s::smallint, %(question)s) as near using (chunk_sha)
       left join covered using (article_id, ord)

@@ -1,0 +1,42 @@
+"""Articles become searchable. The triggers of `articles` send these messages; they carry the organization and no more.
+
+What is to be done stands in the rows, so a message that comes late, twice or out of order does no harm.
+"""
+
+import dramatiq
+
+from brokers import in_transaction
+from desk import log, organizations
+from desk.errors import InvalidInput, ModelUnavailable, NotFound
+from desk.kb import indexing
+
+QUEUE = "kb"
+THROWS = (NotFound, InvalidInput)
+ONE_HUGE_ARTICLE_MS = 1_800_000  # a run stops after two minutes, but not within an article; 2 MB are 3,000 chunks
+
+logger = log.get(__name__)
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=ONE_HUGE_ARTICLE_MS)
+def index_articles(organization_id: str) -> None:
+    """Bring what is stale of this organization's articles up to date.
+
+    Without a model it says so and comes back in a minute: that is no failure of the message's, nor of an article's.
+    """
+    try:
+        outcome = indexing.index(organization_id)
+    except ModelUnavailable as error:
+        logger.error("model_unavailable", reason=str(error))
+        indexing.try_again_later(organizations.identifier(organization_id, "organization"))
+        return
+    logger.info("articles_indexed", **vars(outcome))
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=60_000)
+def reembed(organization_id: str) -> None:
+    """Have every article of this organization embedded anew; search reads the old vectors until the new are there."""
+    organization = organizations.identifier(organization_id, "organization")
+    with in_transaction(organization) as connection:
+        organizations.name_of(connection, organization)
+        articles = indexing.make_stale(connection, organization)
+    logger.info("reembedding_started", articles=articles)

@@ -1,0 +1,146 @@
+"""`atum kb`: help centres in, questions answered, how the index stands."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.markup import escape
+
+from app.output import AsJson, console, errors, progress, show_json, show_table
+from desk import database, organizations
+from desk.errors import NotFound
+from desk.kb import importing, search, status
+
+app = typer.Typer(no_args_is_help=True, help="The knowledge base: import a help centre, search it, see how it stands.")
+
+Organization = Annotated[str, typer.Option("--org", help="The organization's name.")]
+
+HINT_AFTER_SECONDS = 15
+POLL_SECONDS = 0.3
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="A folder of Markdown, or a .jsonl file.")],
+    org: Organization,
+    create_org: Annotated[bool, typer.Option("--create-org", help="Make the organization if there is none.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good ones of a source with bad ones.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait until a worker has made all of it searchable.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import a help centre: a folder of Markdown, or JSONL with id,title,body_md[,category,lang,visibility,status].
+
+    Takes all of it or nothing, unless --skip-bad. Articles that say the same as before are not touched. In a folder
+    the category is the subfolder, the id the path without .md, the title the first heading; a front matter may say
+    otherwise.
+    """
+    reading = importing.read(path, skip_bad=skip_bad)
+    with database.transaction() as connection:
+        find = organizations.find_or_create if create_org else organizations.find
+        organization = find(connection, org)
+    outcome = importing.put(organization, reading)
+    if wait:
+        _wait(organization)
+    if as_json:
+        show_json(asdict(outcome))
+        return
+    console.print(f"{outcome.taken} articles taken, {outcome.changed} of them new or changed", highlight=False)
+    for refusal in outcome.refused:
+        errors.print(f"refused {refusal.where}: {refusal.reason}", style="yellow", markup=False, soft_wrap=True)
+    if outcome.changed and not wait:
+        console.print("A worker makes them searchable; `atum kb status` tells how far it is.", highlight=False)
+
+
+@app.command("status")
+def status_(
+    org: Annotated[str | None, typer.Option("--org", help="The organization's name; default: all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How each knowledge base stands: coverage, what is pending or dead and why, chunks and vectors, lag."""
+    with database.transaction() as connection:
+        names = [org] if org else organizations_by_name(connection)
+        ids = {name: organizations.find(connection, name) for name in names}
+    found = {}
+    for name, organization in ids.items():
+        with database.transaction(organization) as connection:
+            found[name] = status.status(connection, organization)
+    if as_json:
+        show_json([{"organization": name, "coverage": one.coverage, **asdict(one)} for name, one in found.items()])
+        return
+    shown = ("published", "searchable", "chunks", "vectors", "pending", "dead", "lag_seconds")
+    rows = [
+        {"organization": name, "coverage": f"{one.coverage:.0%}", **{key: getattr(one, key) for key in shown}}
+        for name, one in found.items()
+    ]
+    show_table("Knowledge bases", rows)
+    for name, one in found.items():
+        for failure in one.failures:
+            what = "dead" if failure.dead else f"attempt {failure.attempts} of 5"
+            errors.print(f"[yellow]{escape(name)}: {escape(failure.external_id)} ({what}): {escape(failure.error)}")
+        if not one.has_vectors:
+            errors.print("Without pgvector search is by words alone: install it and run `atum init`.", style="yellow")
+            break
+
+
+@app.command("search")
+def search_(
+    text: Annotated[str, typer.Argument(help="A question, in any words.")],
+    org: Organization,
+    top: Annotated[int, typer.Option(min=1, max=100, help="How many articles at the most.")] = 3,
+    internal: Annotated[bool, typer.Option("--internal", help="Internal articles, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The articles that answer a question, best first, or none if none does."""
+    with database.transaction() as connection:
+        organization = organizations.find(connection, org)
+    visibility = ("public", "internal") if internal else ("public",)
+    with database.transaction(organization) as connection:
+        hits = search(connection, organization, text, top=top, visibility=visibility)
+    if as_json:
+        show_json([asdict(hit) for hit in hits])
+        return
+    if not hits:
+        console.print("Nothing relevant.")
+    for position, hit in enumerate(hits, start=1):
+        where = " › ".join([hit.title, *(heading for heading in hit.heading_path if heading != hit.title)])
+        console.print(f"[bold]{position}. {escape(where)}[/] [dim]{escape(hit.external_id)} {hit.score:.2f}[/]")
+        console.print(f"   {escape(' '.join(hit.excerpt.split()))}\n", highlight=False)
+    if hits and hits[0].similarity is None:
+        errors.print("By words alone: there are no vectors here. `atum doctor` says why.", style="yellow")
+
+
+def organizations_by_name(connection: database.Connection) -> list[str]:
+    """The names of all organizations.
+
+    Raises:
+        NotFound: there is none.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("select name from organizations order by name")
+        names = [name for (name,) in cursor.fetchall()]
+    if not names:
+        raise NotFound("There is no organization yet. `atum kb import PATH --org NAME --create-org` makes one.")
+    return names
+
+
+def _wait(organization: UUID) -> None:
+    """A progress bar until nothing is pending, with a hint if nothing moves."""
+    with progress() as bar:
+        task = bar.add_task("indexing", total=None)
+        most = moved_at = 0.0
+        before = -1
+        while True:
+            with database.transaction(organization) as connection:
+                left = status.left(connection, organization)
+            most = max(most, left)
+            if left != before:
+                before, moved_at = left, time.monotonic()
+            idle = time.monotonic() - moved_at > HINT_AFTER_SECONDS
+            hint = " (nothing moves: does a worker run? `dramatiq brokers actors schedules -Q kb`)" if idle else ""
+            bar.update(task, total=most, completed=most - left, description=f"indexing{hint}")
+            if not left:
+                return
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,163 @@
+"""Where articles are imported from: a folder of Markdown, or a JSONL file. Reading only; nothing is written here.
+
+A Markdown file's name without `.md` is its id, its folder the category, its first heading the title. Lines `key: value`
+between two lines `---` at its top say otherwise (title, category, language or lang, visibility, status, id).
+A JSONL line has id, title, body_md and, where they differ from the defaults, category, lang, visibility, status.
+
+What cannot be used is not an exception but a `Refusal` that names the file or line, so that a person sees all of them.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from desk.errors import InvalidInput
+from desk.kb.articles import LONGEST_BODY_BYTES, Article
+
+LONGEST_LINE_BYTES = 2 * LONGEST_BODY_BYTES + 100_000  # JSON escapes may double what they carry
+KEYS = {
+    "id": "external_id", "title": "title", "category": "category", "language": "language", "lang": "language",
+    "visibility": "visibility", "status": "status",
+}  # fmt: skip
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_FIRST_HEADING = re.compile(r"^#[ \t]+(.+?)[ \t]*#*[ \t]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What was not taken: `where` is a file or a line, `reason` says why and names the field."""
+
+    where: str
+    reason: str
+
+
+@dataclass
+class Reading:
+    """What a source holds, in its order."""
+
+    articles: list[Article] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+
+
+def read(path: Path) -> Reading:
+    """All articles of `path`, with what of it cannot be used.
+
+    Raises:
+        InvalidInput: there is nothing at `path`, it is neither a folder nor a .jsonl file, or it holds no article.
+    """
+    if path.is_dir():
+        found = _each(path, _markdown_files(path))
+        nothing = f"{path} holds no Markdown file (*.md)."
+    elif not path.exists():
+        raise InvalidInput(f"{path} does not exist.")
+    elif path.suffix.lower() in (".jsonl", ".ndjson"):
+        found = _lines(path)
+        nothing = f"{path} is empty."
+    else:
+        raise InvalidInput(f"{path} is neither a folder of Markdown nor a .jsonl file.")
+    reading = Reading()
+    seen: dict[str, str] = {}
+    for where, outcome in found:
+        if isinstance(outcome, str):
+            reading.refused.append(Refusal(where, outcome))
+        elif outcome.external_id in seen:
+            reading.refused.append(Refusal(where, f"id {outcome.external_id!r} is that of {seen[outcome.external_id]}"))
+        else:
+            seen[outcome.external_id] = where
+            reading.articles.append(outcome)
+    if not reading.articles and not reading.refused:
+        raise InvalidInput(nothing)
+    return reading
+
+
+Found = Iterator[tuple[str, Article | str]]
+"""Where, and the article or the reason why there is none."""
+
+
+def _markdown_files(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.suffix.lower() == ".md" and path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def _each(folder: Path, files: list[Path]) -> Found:
+    for path in files:
+        where = path.relative_to(folder).as_posix()
+        try:
+            yield where, _article(path, where)
+        except (InvalidInput, OSError) as error:
+            yield where, str(error)
+        except UnicodeDecodeError as error:
+            yield where, f"is not UTF-8 at byte {error.start}"
+
+
+def _article(path: Path, where: str) -> Article:
+    size = path.stat().st_size
+    if size > LONGEST_BODY_BYTES:
+        raise InvalidInput(f"has {size:,} bytes, {LONGEST_BODY_BYTES:,} are allowed")
+    text = path.read_text("utf-8-sig").replace("\r\n", "\n")
+    if not text.strip():
+        raise InvalidInput("is empty")
+    given: dict[str, str] = {"external_id": where[: -len(path.suffix)]}
+    if "/" in where:
+        given["category"] = where.rpartition("/")[0]
+    matter = _FRONT_MATTER.match(text)
+    if matter:
+        text = text[matter.end() :]
+        given |= _front_matter(matter[1])
+    heading = _FIRST_HEADING.search(text)
+    if "title" not in given:
+        if heading is None:
+            raise InvalidInput("title is missing: no heading `# …` and none in the front matter")
+        given["title"] = heading[1]
+    if heading and heading[1] == given["title"] and not text[: heading.start()].strip():
+        text = text[heading.end() :]  # the title is not part of the body, too
+    return Article(body_md=text.strip(), **given)
+
+
+def _front_matter(block: str) -> dict[str, str]:
+    given = {}
+    for line in block.splitlines():
+        key, colon, value = line.partition(":")
+        name = KEYS.get(key.strip().lower())
+        if colon and name and value.strip():
+            given[name] = value.strip().strip("'\"")
+    return given
+
+
+def _lines(path: Path) -> Found:
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE_BYTES + 1), b""), start=1):
+            where = f"line {number}"
+            if len(line) > LONGEST_LINE_BYTES:
+                rest = len(line)
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(LONGEST_LINE_BYTES)
+                    rest += len(line)
+                yield where, f"body_md: the line has {rest:,} bytes, {LONGEST_BODY_BYTES:,} are allowed"
+            elif line.strip():
+                try:
+                    yield where, _from_json(line.decode("utf-8-sig"))
+                except InvalidInput as error:
+                    yield where, str(error)
+                except UnicodeDecodeError as error:
+                    yield where, f"is not UTF-8 at byte {error.start}"
+                except json.JSONDecodeError as error:
+                    yield where, f"is not JSON: {error.msg} at column {error.colno}"
+                except RecursionError:
+                    yield where, "is not usable JSON: it nests too deeply"
+
+
+def _from_json(line: str) -> Article:
+    row: Any = json.loads(line)
+    if not isinstance(row, dict):
+        raise InvalidInput("is not a JSON object")
+    for name in ("id", "title", "body_md"):
+        if row.get(name) is None:
+            raise InvalidInput(f"{name} is missing")
+    identifier = str(row["id"]) if isinstance(row["id"], int) else row["id"]
+    given = {KEYS[key]: value for key, value in row.items() if key in KEYS and key != "id" and value is not None}
+    return Article(external_id=identifier, body_md=row["body_md"], **given)

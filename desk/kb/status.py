@@ -1,0 +1,82 @@
+"""How the knowledge base of an organization stands."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg2.extensions import connection as Connection
+
+from desk.kb import embedding, models
+from desk.sql import statement
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An article that failed: `dead` after five attempts, else tried again at `next_try_at`."""
+
+    external_id: str
+    title: str
+    dead: bool
+    attempts: int
+    next_try_at: datetime
+    error: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """Counted in the tables. `searchable`: published articles whose present text is in the index, vectors included.
+
+    `lag_seconds`: how long the oldest change has been waiting. `vectors` equals the distinct chunks when all is done.
+    """
+
+    articles: int
+    published: int
+    searchable: int
+    chunks: int
+    vectors: int
+    pending: int
+    dead: int
+    lag_seconds: float
+    model: str
+    has_vectors: bool
+    failures: list[Failure]
+
+    @property
+    def coverage(self) -> float:
+        """Share of the published articles that search can find as they are now; 1 where there is none."""
+        return self.searchable / self.published if self.published else 1.0
+
+
+def status(connection: Connection, organization_id: UUID) -> Status:
+    """The status of one organization; `connection` is inside a transaction of it.
+
+    Raises:
+        ModelUnavailable: this process is configured with another model than the vectors were made with.
+    """
+    key = {
+        "organization_id": organization_id,
+        "model_id": models.active_id(connection),
+        "has_vectors": models.has_vectors(connection),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(statement("desk.kb", "status"), key)
+        figures = cursor.fetchone()
+        cursor.execute(statement("desk.kb", "failures"), key)
+        failures = [Failure(*row) for row in cursor.fetchall()]
+    return Status(
+        *figures,  # type: ignore[misc]  # an aggregate: always one row
+        model=embedding.model_name(),
+        has_vectors=bool(key["has_vectors"]),
+        failures=failures,
+    )
+
+
+def left(connection: Connection, organization_id: UUID) -> int:
+    """How many articles are still to be indexed; dead ones are not, they wait for a person."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select count(*) from article_index i join models m on m.id = i.model_id and m.state = 'active'"
+            " where i.organization_id = %s and i.state = 'pending'",
+            (organization_id,),
+        )
+        return cursor.fetchone()[0]  # type: ignore[index]
