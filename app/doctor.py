@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.glance import glance
+from app.glance import BEAT_LOST_SECONDS, glance
 from app.install import pending
-from app.web.health import BEAT_LOST_SECONDS, QUEUE_STUCK_SECONDS, TICK_LATE_SECONDS
+from app.web.health import QUEUE_STUCK_SECONDS, TICK_LATE_SECONDS
 from desk import database
 from desk.errors import DatabaseUnavailable, ModelUnavailable, SettingsError
 from desk.kb import model

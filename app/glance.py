@@ -15,6 +15,8 @@ from desk import database
 from desk.errors import DatabaseUnavailable
 from desk.settings import settings
 
+BEAT_LOST_SECONDS = 15  # a worker process beats every half second; after these it is gone, not slow
+
 _BEGIN = """
     select set_config('role', 'atum_worker', true), set_config('statement_timeout', %(timeout_ms)s, true),
            set_config('transaction_read_only', 'on', true)

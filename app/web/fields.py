@@ -11,10 +11,6 @@ from desk import database, organizations
 def _storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError(f"holds a NUL character at position {text.index(chr(0))}, which Postgres cannot store")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"holds half a character at position {error.start}, which is not Unicode") from None
     return text
 
 

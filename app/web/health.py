@@ -11,13 +11,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.glance import glance
+from app.glance import BEAT_LOST_SECONDS, glance
 from desk import log
 from desk.errors import DatabaseUnavailable, ModelUnavailable
 from desk.kb import embedding, model
 from desk.sql import statement
 
-BEAT_LOST_SECONDS = 60
 TICK_LATE_SECONDS = 180
 QUEUE_STUCK_SECONDS = 300
 STARTING_SECONDS = 90  # after the API's start: within them a scheduler that starts with it has ticked

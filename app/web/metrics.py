@@ -20,12 +20,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import Scope
 
-from app.glance import glance
+from app.glance import BEAT_LOST_SECONDS, glance
 from desk.errors import DatabaseUnavailable
 from desk.sql import statement
 
 SCRAPE_TIMEOUT_SECONDS = 5
-BEAT_LOST_SECONDS = 60
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 router = APIRouter()
 registry = CollectorRegistry()
@@ -45,7 +45,8 @@ def metrics() -> Response:
 def count_request(scope: Scope, status_code: int, seconds: float) -> None:
     """Count one answered request, under its route's pattern: paths hold ids, and there is no end of them."""
     route = getattr(scope.get("route"), "path", "unmatched")
-    _requests.labels(scope["method"] if route != "unmatched" else "any", route, str(status_code)).inc()
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    _requests.labels(method, route, str(status_code)).inc()
     _durations.labels(route).observe(seconds)
 
 
