@@ -74,7 +74,7 @@ class Classifier:
 
         right = left_out.argmax(axis=1) == self.codes
         self.left_out_accuracy = float(right.mean())
-        self.calibrated = len(right) >= ENOUGH and 0 < right.sum() < len(right)
+        self.calibrated = len(right) >= ENOUGH and 0 < int(right.sum()) < len(right)
         self.floor = UNCALIBRATED_FLOOR  # of Answer.known: below it, nothing like this was labelled
         if self.calibrated:
             self._calibration = LogisticRegression(C=10.0).fit(_features(left_out, nearest), right)

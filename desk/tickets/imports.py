@@ -125,7 +125,7 @@ def _ticket(values: Mapping[str, str], status: str, now: datetime) -> dict[str, 
     ticket["subject"] = values.get("subject", "")
     store.check_text("subject", ticket["subject"], store.LONGEST_SUBJECT)
     if not ticket["subject"]:
-        ticket["subject"] = " ".join(ticket["body"][: 4 * SUBJECT_FROM_BODY].split())[:SUBJECT_FROM_BODY]
+        ticket["subject"] = " ".join(ticket["body"][: 4 * SUBJECT_FROM_BODY].split())[:SUBJECT_FROM_BODY].strip()
     if not ticket["subject"]:
         raise InvalidInput("subject is empty" + (" and so is body" if "body" in values else ""))
     for name in SHORT:
