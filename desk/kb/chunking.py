@@ -18,12 +18,13 @@ VERSION = 1  # part of every chunk's hash: raise it when the same text makes ano
 LIMIT = 220  # tokens; MiniLM was trained on 128 and its card says 256
 PREFIX_LIMIT = 72  # tokens of title and headings; longer ones are cut in the embedding input only
 LONGEST_TEXT = 4000  # characters, for text of which the model sees no tokens (zero-width and control characters)
-LONGEST_WORD = 80  # characters; the tokenizer takes a run of more than 100 for one unknown token
+READABLE_RUN = 100  # letters, decomposed; the tokenizer takes a longer run for one unknown token
+WORD_PIECE = 32  # what such a run is broken into; decomposed, a Hangul syllable is three letters
 
 Count = Callable[[Sequence[str]], list[int]]
 """Tokens of each text, the model's two frame tokens included: `embedding.token_counts`."""
 
-_LONG_RUN = re.compile(rf"[^\s!-/:-@\[-`{{-~]{{{LONGEST_WORD + 1},}}")
+_LONG_RUN = re.compile(rf"[^\s!-/:-@\[-`{{-~]{{{WORD_PIECE + 1},}}")
 _SENTENCE_END = re.compile(r"(?<=[.!?…。！？؟])\s+|(?<=[。！？])")
 _FRAME = 2  # [CLS] and [SEP]
 
@@ -180,7 +181,9 @@ def _readable(text: str) -> str:
 
 
 def _broken(run: re.Match[str]) -> str:
-    return " ".join(run[0][start : start + LONGEST_WORD] for start in range(0, len(run[0]), LONGEST_WORD))
+    if len(unicodedata.normalize("NFD", run[0])) <= READABLE_RUN:
+        return run[0]
+    return " ".join(run[0][start : start + WORD_PIECE] for start in range(0, len(run[0]), WORD_PIECE))
 
 
 def _same(heading: str, title: str) -> bool:

@@ -19,7 +19,6 @@ SHOWN_ATTRIBUTES = ("title", "description", "alt", "label", "summary", "caption"
 
 _TAG = re.compile(r"<!--.*?-->|<(/?)([A-Za-z][\w.-]*)((?:\"[^\"]*\"|'[^']*'|\{[^}]*\}|[^<>\"'])*)>", re.DOTALL)
 _ATTRIBUTE = re.compile(rf"\b({'|'.join(SHOWN_ATTRIBUTES)})\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
-_DEEP = re.compile(rf"^(?:[ \t]*(?:>|[-*+]|\d+[.)])){{{MAX_NESTING // 4},}}", re.MULTILINE)
 _BLANK_LINES = re.compile(r"\n{2,}")
 _PARSER = MarkdownIt("commonmark", {"maxNesting": MAX_NESTING}).enable(["table", "strikethrough"])
 
@@ -46,11 +45,12 @@ class Section:
 
 def sections(body: str) -> list[Section]:
     """The sections of a page, in order. A heading without text of its own or below it is a section, too."""
-    if _DEEP.search(body):
+    tokens = _PARSER.parse(body)
+    if any(token.level >= MAX_NESTING - 2 for token in tokens):  # deeper than that the parser drops what it finds
         return [Section((), [Block((text.strip(),)) for text in _BLANK_LINES.split(body) if text.strip()])]
     found = [Section(())]
     open_headings: list[tuple[int, str]] = []
-    for node in SyntaxTreeNode(_PARSER.parse(body)).children:
+    for node in SyntaxTreeNode(tokens).children:
         if node.type == "heading" and len(_inline(node)) <= LONGEST_HEADING:
             level = int(node.tag[1])
             while open_headings and open_headings[-1][0] >= level:
