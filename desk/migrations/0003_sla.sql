@@ -82,7 +82,9 @@ create table sla_policy_versions (
     unique (policy_id, version),
     unique (organization_id, id),
     foreign key (organization_id, policy_id) references sla_policies (organization_id, id) on delete cascade,
+    -- Deferred, here and below: in use it cannot be deleted, but with all of its organization it can.
     foreign key (organization_id, calendar_id) references calendars (organization_id, id)
+        deferrable initially deferred
 );
 call isolate_by_organization('sla_policy_versions');
 comment on column sla_policy_versions.position is 'Smaller is asked first; the first that matches wins; defaults come last.';
@@ -97,7 +99,7 @@ create table sla_targets (
     policy_version_id  uuid not null,
     metric             text not null check (metric in ('first_response', 'next_response', 'resolution')),
     priority           text not null check (priority in ('low', 'medium', 'high', 'urgent')),
-    target_seconds     integer not null check (target_seconds > 0),
+    target_seconds     bigint not null check (target_seconds > 0),
     thresholds         integer[] not null default '{75,90}' check (1 <= all (thresholds) and 100 > all (thresholds)),
     primary key (policy_version_id, metric, priority),
     foreign key (organization_id, policy_version_id)
@@ -119,7 +121,7 @@ create table sla_clocks (
     calendar_version_id  uuid,
     reason               text not null,
     priority             text not null,
-    target_seconds       integer not null check (target_seconds > 0),
+    target_seconds       bigint not null check (target_seconds > 0),
     thresholds           integer[] not null,
     targeted_at          timestamptz not null,
     started_at           timestamptz not null,
@@ -135,8 +137,10 @@ create table sla_clocks (
     check ((running_since is not null) = (state = 'running')),
     check ((stopped_at is not null) = (state = 'stopped') and (outcome is not null) = (state = 'stopped')),
     foreign key (organization_id, ticket_id) references tickets (organization_id, id) on delete cascade,
-    foreign key (organization_id, policy_version_id) references sla_policy_versions (organization_id, id),
+    foreign key (organization_id, policy_version_id) references sla_policy_versions (organization_id, id)
+        deferrable initially deferred,
     foreign key (organization_id, calendar_version_id) references calendar_versions (organization_id, id)
+        deferrable initially deferred
 ) with (fillfactor = 80);
 -- The sweep: running clocks with something ahead. Paused, stopped and fully told ones are not in it.
 create index sla_clocks_next_event on sla_clocks (organization_id, next_event_at) where next_event_at is not null;
@@ -167,6 +171,7 @@ create table sla_spans (
     primary key (ticket_id, metric, cycle, started_at),
     foreign key (ticket_id, metric, cycle) references sla_clocks on delete cascade,
     foreign key (organization_id, calendar_version_id) references calendar_versions (organization_id, id)
+        deferrable initially deferred
 );
 call isolate_by_organization('sla_spans');
 comment on table sla_spans is 'Each finished stretch in which a clock ran: what explains its elapsed time.';

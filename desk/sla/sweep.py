@@ -1,8 +1,8 @@
 """The sweep: record what clocks have crossed, once, and tell it.
 
-Promises: each crossing is recorded once by its primary key, with its notification and the message that delivers it, in one
-transaction per batch; any number of sweeps at once share the work; a sweep that was missed for a day or killed half-way is
-caught up by the next. Cost follows the crossings, not the open tickets.
+Promises: each crossing is recorded once by its primary key, with its notification and the message that delivers it, in
+one transaction per batch; any number of sweeps at once share the work; a sweep that was missed for a day or killed
+half-way is caught up by the next. Cost follows the crossings, not the open tickets.
 
 Fails: with the first error of the database, after it has swept the organizations that can be swept.
 """
@@ -62,7 +62,7 @@ def sweep(connection: Connection, now: datetime | None = None, batch_size: int =
             while True:
                 claimed, seconds = _batch(connection, organization_id, now, batch_size)
                 late += seconds
-                if claimed == 0:
+                if claimed == 0 or not seconds:  # nothing is left, or nothing moves
                     break
         except Exception as error:
             failure = failure or error  # the others must not wait for this one

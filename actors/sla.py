@@ -1,0 +1,53 @@
+"""SLA jobs: the sweep of each minute, delivery of what it tells, calendars kept worked out ahead."""
+
+import dramatiq
+
+from brokers import in_transaction
+from desk import database, log, organizations
+from desk.errors import InvalidInput, NotFound
+from desk.sla import sweep
+from desk.sla.notifications import deliver
+from desk.sla.periods import extend
+
+_log = log.get(__name__)
+
+
+@dramatiq.actor(queue_name="sla", max_retries=3, time_limit=300_000)
+def sweep_slas() -> None:
+    """Record and tell what clocks have crossed. Commits batch by batch; run twice or cut off, nothing is told twice."""
+    with database.transaction() as connection:
+        found = sweep(connection)
+    _log.info(
+        str(found),
+        crossings=found.crossings,
+        seconds_late_p50=found.seconds_late_p50,
+        seconds_late_p99=found.seconds_late_p99,
+    )
+
+
+@dramatiq.actor(queue_name="sla", max_retries=8, time_limit=60_000, throws=(NotFound, InvalidInput))
+def deliver_notification(organization_id: str, notification_id: str) -> None:
+    """Put a notification into the inbox of whom it is for."""
+    with in_transaction(organization_id) as connection:
+        found = deliver(connection, notification_id)
+    _log.info(
+        "notification_delivered",
+        kind=found.kind,
+        ticket_id=found.ticket_id,
+        metric=found.metric,
+        threshold=found.threshold,
+        recipient=found.recipient,
+        again=found.again,
+    )
+
+
+@dramatiq.actor(queue_name="upkeep", max_retries=3, time_limit=600_000)
+def extend_calendars() -> None:
+    """Work out every organization's open periods two years ahead; one transaction each, so a restart goes on."""
+    with database.transaction() as connection:
+        ids = organizations.all_ids(connection)
+    for organization_id in ids:
+        with database.transaction(organization_id) as connection:
+            periods = extend(connection, organization_id)
+        if periods:
+            _log.info("calendars_extended", organization_id=str(organization_id), periods=periods)

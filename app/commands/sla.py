@@ -1,0 +1,205 @@
+"""`atum sla`: publish policies, sweep, report, replay what happened elsewhere, explain a deadline."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from app.output import AsJson, console, errors, show_json, show_table
+from desk import database, organizations
+from desk.errors import InvalidInput, NotFound
+from desk.sla import policies
+from desk.sla.explain import Explanation
+from desk.sla.explain import explain as explain_ticket
+from desk.sla.history import read_events
+from desk.sla.policy import read
+from desk.sla.report import COLUMNS
+from desk.sla.report import report as report_of
+from desk.sla.sweep import sweep as sweep_all
+from desk.sla.verdict import Verdict, judge, summary
+
+app = typer.Typer(no_args_is_help=True, help="SLA clocks: deadlines, notices, and what a policy would have made of it.")
+
+Organization = Annotated[str, typer.Option("--org", help="The organization's name.", metavar="NAME")]
+
+
+@app.command()
+def publish(
+    file: Annotated[Path, typer.Argument(help="A policy document, JSON.", metavar="FILE")],
+    org: Organization,
+    as_json: AsJson = False,
+) -> None:
+    """Publish calendars and policies from FILE. What changed becomes a new version; clocks that run keep theirs."""
+    document = policies.load(_text(file))
+    with database.transaction(_organization(org)) as connection:
+        published = policies.publish(connection, _organization(org), document)
+    if as_json:
+        return show_json(asdict(published))
+    _warn(published.warnings)
+    rows = [
+        {
+            "what": what,
+            "name": name,
+            "version": version,
+            "change": "new" if f"{what} {name}" in published.new else "none",
+        }
+        for what, versions in (("calendar", published.calendars), ("policy", published.policies))
+        for name, version in versions.items()
+    ]
+    show_table(f"Published for {org}", rows)
+
+
+@app.command()
+def sweep(
+    at: Annotated[str | None, typer.Option("--at", help="Sweep as of this ISO instant.", metavar="ISO")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Record and tell what the clocks of all organizations have crossed, and print the summary line."""
+    now = None if at is None else _instant(at, "--at")
+    with database.transaction() as connection:
+        found = sweep_all(connection, now)
+    if as_json:
+        return show_json(asdict(found))
+    console.print(str(found), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def report(
+    org: Organization,
+    since: Annotated[
+        str | None, typer.Option(help="Clocks that started at this ISO instant or later.", metavar="ISO")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The share of promises that were kept, per metric and priority."""
+    start = None if since is None else _instant(since, "--since")
+    organization_id = _organization(org)
+    with database.transaction(organization_id) as connection:
+        rows = report_of(connection, organization_id, start)
+    show_json(rows) if as_json else show_table(f"SLA of {org}", rows, COLUMNS)
+
+
+@app.command()
+def explain(
+    ticket: Annotated[str, typer.Argument(help="The ticket's id.", metavar="TICKET")], as_json: AsJson = False
+) -> None:
+    """Why a ticket is due when it is: each open, closed and paused stretch of its clocks, with its reason."""
+    try:
+        ticket_id = UUID(ticket)
+    except ValueError:
+        raise InvalidInput(f"TICKET: {ticket!r} is no ticket id.") from None
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("select ticket_organization(%s)", (ticket_id,))
+        (organization_id,) = cursor.fetchone() or (None,)
+    if organization_id is None:
+        raise NotFound(f"There is no ticket {ticket_id}.")
+    with database.transaction(organization_id) as connection:
+        found = explain_ticket(connection, ticket_id)
+    if as_json:
+        return show_json([asdict(explanation) for explanation in found])
+    if not found:
+        console.print(
+            "The ticket has no clock: it is not accepted yet, was done when it came, or no policy matches it."
+        )
+    for explanation in found:
+        _show(explanation)
+
+
+@app.command()
+def replay(
+    events: Annotated[Path, typer.Argument(help="CSV or JSONL of ticket events.", metavar="EVENTS")],
+    policy: Annotated[Path, typer.Option("--policy", help="A policy document, JSON.", metavar="FILE")],
+    detail: Annotated[bool, typer.Option("--detail", help="List every clock as well.")] = False,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", help="Judge open tickets as of this instant; default: the last event.", metavar="ISO"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a policy would have met, warned of and breached on events from elsewhere. Needs no database.
+
+    EVENTS: ServiceNow's incident log (number, incident_state, priority, opened_at, sys_updated_at: the clock starts
+    when the incident is opened and stands in every Awaiting state), or ticket, at, status and, if known, priority and
+    reply (agent or customer). Without replies only the resolution can be judged. `warned` counts the clocks for which
+    a warning would have been sent, whatever became of them.
+    """
+    document = read(policies.load(_text(policy)))
+    found = read_events(_text(events))
+    histories = found.histories
+    last = max(event["at"] for history in histories for event in history.events)
+    now = last if at is None else _instant(at, "--at")
+    judged = judge(histories, document, now)
+    rows = summary(judged.verdicts)
+    warnings = (*document.warnings, *found.warnings)
+    counts = {
+        "tickets": len(histories),
+        "events": found.rows,
+        "without_policy": len(judged.without_policy),
+        "without_clock": len(judged.without_clock),
+    }
+    if as_json:
+        clocks = {"clocks": [asdict(verdict) for verdict in judged.verdicts]} if detail else {}
+        return show_json({**counts, "at": now, "summary": rows, "warnings": warnings, **clocks})
+    _warn(warnings)
+    if detail:
+        show_table("Clocks", [_line(verdict) for verdict in judged.verdicts])
+    show_table(f"{counts['tickets']} tickets under {policy.name}, as of {now.isoformat()}", rows)
+    if judged.without_policy or judged.without_clock:
+        console.print(f"{counts['without_policy']} tickets without a policy, {counts['without_clock']} never accepted.")
+    if {row["metric"] for row in rows} == {"resolution"}:
+        console.print("Only resolution is judged: the events hold no replies.")
+
+
+def _line(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "ticket": verdict.ticket,
+        "clock": f"{verdict.metric} {verdict.cycle}",
+        "priority": verdict.priority,
+        "outcome": verdict.outcome,
+        "used_percent": round(100 * verdict.elapsed_seconds / verdict.target_seconds),
+        "due": None if verdict.due_at is None else verdict.due_at.strftime("%Y-%m-%d %H:%M"),
+    }
+
+
+def _show(explanation: Explanation) -> None:
+    clock = explanation.clock
+    due = "no deadline while it stands" if clock["due_at"] is None else f"due {clock['due_at'].isoformat()}"
+    console.print(
+        f"{clock['metric']} {clock['cycle']}: {clock['state']}, {due}, {clock['percent_used']} % of "
+        f"{clock['target_seconds']} s used ({clock['reason']}; {explanation.calendar})",
+        highlight=False,
+        soft_wrap=True,
+    )
+    show_table("Stretches", [asdict(stretch) for stretch in explanation.stretches])
+    if explanation.crossings:
+        show_table("Crossed", explanation.crossings)
+
+
+def _organization(name: str) -> UUID:
+    with database.transaction() as connection:
+        return organizations.find(connection, name)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}.") from None
+
+
+def _instant(text: str, name: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"{name}: {text!r} is no ISO instant such as 2026-12-24T09:00:00Z.") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _warn(warnings: Any) -> None:
+    for warning in warnings:
+        errors.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
