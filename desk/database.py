@@ -170,8 +170,10 @@ def describe(where: str) -> str:
             "The database's URL cannot be read. Is a sign in the password not percent-encoded?"
         ) from None
     host = parts.get("host", "")
-    if "@" in host:  # the password was cut at its first @, the rest of it taken for the host
-        raise DatabaseUnavailable("The database's URL has two @. Write the one in the password as %40.")
+    if "@" in host + parts.get("dbname", ""):  # the password was cut at a sign of its own, its rest taken for these
+        raise DatabaseUnavailable(
+            "The database's URL is ambiguous. In the password write @ as %40, / as %2F, : as %3A."
+        )
     place = host if host and not host.startswith("/") else "the local socket"
     port = f":{parts['port']}" if "port" in parts else ""
     return f"{place}{port}/{parts.get('dbname', '')}"
