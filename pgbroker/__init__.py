@@ -21,6 +21,7 @@ from pgbroker.errors import (
     PgBrokerError,
     ScheduleRefused,
     SchemaMissing,
+    UnknownDeadLetter,
 )
 from pgbroker.results import PostgresBackend
 
@@ -36,4 +37,5 @@ __all__ = [
     "PostgresBroker",
     "ScheduleRefused",
     "SchemaMissing",
+    "UnknownDeadLetter",
 ]

@@ -75,6 +75,14 @@ class Connections:
             connection.autocommit = True
             return rows(connection, statement, parameters)
 
+    def records(self, statement: str, parameters: Any = None) -> list[dict[str, Any]]:
+        """As `execute`, with each row as {column: value}."""
+        with self._borrowed() as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute(statement, parameters)
+            names = [column.name for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A connection inside one transaction: committed at the end of the block, rolled back when it raises."""

@@ -7,6 +7,7 @@ it.
 import json
 import re
 from typing import Any
+from uuid import UUID
 
 from dramatiq.common import q_name
 from dramatiq.errors import DecodeError
@@ -39,6 +40,10 @@ def row_of(message: Message[Any], delay_ms: float | None, default_priority: int,
     for option in ("unique_key", "tenant"):
         if not isinstance(message.options.get(option), str | None):
             raise refuse(f"its {option} must be text, but it is {message.options[option]!r}.")
+    try:
+        UUID(message.message_id)
+    except (ValueError, AttributeError, TypeError):
+        raise refuse(f"its id must be a UUID, but it is {message.message_id!r}.") from None
     queue_name = q_name(message.queue_name)
     if queue_name != message.queue_name or "eta" in message.options:
         message = message.copy(queue_name=queue_name)

@@ -38,3 +38,7 @@ class AlreadyFinished(PgBrokerError):
 
 class ScheduleRefused(PgBrokerError):
     """A periodic actor has a schedule that can never fire."""
+
+
+class UnknownDeadLetter(PgBrokerError):
+    """A dead letter was named that is not there."""

@@ -9,10 +9,11 @@ back, no slot is sent a second time. SIGTERM and SIGINT end the process with sta
 """
 
 import logging
+import os
+import select
 import signal
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from threading import Event
 from typing import Any
 
 from pgbroker.cron import latest_slot, next_slot
@@ -36,14 +37,14 @@ class Scheduler:
         self._sent: dict[str, datetime] = {}
         self._pruned_on: Any = None
         self._outage = Outage("The scheduler")
-        self._stopping = Event()
+        self._wake, self._stop = os.pipe()  # an Event could deadlock: its lock is not for signal handlers
         try:
             self.check()
         except ScheduleRefused as error:
             logger.error("%s", error)
             raise SystemExit(1) from None
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.set())
+            signal.signal(number, lambda *_: self.stop())
 
     def check(self) -> None:
         """Raises ScheduleRefused where an actor would never run."""
@@ -57,13 +58,17 @@ class Scheduler:
     def loop(self) -> None:
         """Send ticks until the process is told to stop."""
         pause = 0.0
-        while not self._stopping.wait(pause):
+        while not select.select([self._wake], [], [], pause)[0]:
             try:
                 pause = self.send_due()
                 self._outage.over()
             except PgBrokerError as error:
                 pause = self._outage.failed(error)
         logger.info("The scheduler stops")
+
+    def stop(self) -> None:
+        """End the loop. May be called by a signal handler and by any thread."""
+        os.write(self._stop, b".")
 
     def send_due(self) -> float:
         """Send every tick that is due and was not sent; how many seconds until the next is due.

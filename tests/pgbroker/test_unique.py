@@ -1,0 +1,52 @@
+"""unique_key: at most one message waits under it; what runs already does not count."""
+
+from threading import Event
+
+import dramatiq
+import pytest
+from workers import until, working
+
+
+@pytest.fixture
+def note(broker):
+    @dramatiq.actor(broker=broker)
+    def note(number):
+        note.began.set()
+        note.go_on.wait(10)
+        note.ran.append(number)
+
+    note.ran, note.began, note.go_on = [], Event(), Event()
+    return note
+
+
+def test_a_second_send_is_the_first(note, look):
+    first = note.send_with_options(args=(1,), unique_key="ticket 1")
+    second = note.send_with_options(args=(2,), unique_key="ticket 1")
+    other = note.send_with_options(args=(3,), unique_key="ticket 2")
+    assert second.message_id == first.message_id != other.message_id
+    assert [row["message"]["args"] for row in look.waiting] == [[1], [3]]
+
+
+def test_send_many_knows_keys_within_its_own_messages(broker, note, look):
+    sent = broker.send_many([note.message_with_options(args=(number,), unique_key="same") for number in range(3)])
+    assert len(look.waiting) == 1
+    assert len({message.message_id for message in sent}) == 1
+
+
+def test_a_message_that_runs_does_not_stop_the_next(broker, note, look):
+    first = note.send_with_options(args=(1,), unique_key="ticket 1")
+    with working(broker):
+        assert note.began.wait(10)
+        second = note.send_with_options(args=(2,), unique_key="ticket 1")
+        assert second.message_id != first.message_id
+        note.go_on.set()
+        until(lambda: note.ran == [1, 2])
+    assert look.finished[0]["message"]["options"]["unique_key"] == "ticket 1"
+
+
+def test_sql_and_python_share_the_keys(note, look):
+    first = note.send_with_options(args=(1,), unique_key="ticket 1")
+    (row,) = look.rows(
+        "select pgbroker.enqueue('note', '[2]', queue => 'default', unique_key => 'ticket 1')::text as id"
+    )
+    assert row["id"] == first.message_id

@@ -1,0 +1,72 @@
+"""A table of dramatiq-pg 0.12 with its messages is taken over as it stands."""
+
+from importlib.resources import files
+
+import dramatiq
+import psycopg2
+import pytest
+from builders import admin
+from workers import work_off
+
+from pgbroker import PostgresBroker
+from pgbroker.middleware import Retries
+from pgbroker.migrate import migrate
+
+
+@pytest.fixture
+def old(server):
+    """A database with dramatiq-pg's own schema, as its `dramatiq-pg init` makes it."""
+    name = "old_dramatiq_pg"
+    with admin(server) as cursor:
+        cursor.execute(f"create database {name} template template0")
+    connection = psycopg2.connect(server.url(database=name))
+    schema = files("dramatiq_pg").joinpath("schema.sql").read_text()
+    schema = "\n".join(line for line in schema.splitlines() if not line.startswith("\\"))
+    for placeholder, value in (("schema", "dramatiq"), ("state", "state"), ("queue", "queue")):
+        schema = schema.replace(f':"{placeholder}"', f'"{value}"')
+    with connection, connection.cursor() as cursor:
+        cursor.execute(schema)
+    yield connection
+    connection.close()
+    with admin(server) as cursor:
+        cursor.execute(f"drop database {name} with (force)")
+
+
+INSERT = """insert into dramatiq.queue (message_id, queue_name, state, message) values (%(id)s, %(queue)s, %(state)s,
+    jsonb_build_object('queue_name', %(queue)s::text, 'actor_name', 'note', 'args', jsonb_build_array(%(what)s::text),
+    'kwargs', '{}'::jsonb, 'options', %(options)s::jsonb, 'message_id', %(id)s::text, 'message_timestamp', 1))"""
+
+
+def test_its_waiting_running_delayed_done_and_rejected_messages_go_on(old, server):
+    rows = [
+        ("default", "queued", "waiting", "{}"),
+        ("default", "consumed", "running", "{}"),
+        ("default.DQ", "queued", "delayed", '{"eta": 1000}'),
+        ("default", "done", "done", "{}"),
+        ("default", "rejected", "rejected", '{"retries": 3, "traceback": "Traceback"}'),
+    ]
+    with old, old.cursor() as cursor:
+        for number, (queue, state, what, options) in enumerate(rows):
+            identity = f"00000000-0000-0000-0000-00000000000{number}"
+            cursor.execute(INSERT, {"id": identity, "queue": queue, "state": state, "what": what, "options": options})
+    migrate(old)
+    broker = PostgresBroker(server.url(database="old_dramatiq_pg"), middleware=[Retries()], results=False)
+    ran = []
+
+    @dramatiq.actor(broker=broker)
+    def note(what):
+        ran.append(what)
+
+    note.send("new")
+    work_off(broker)
+    assert sorted(ran) == ["delayed", "new", "running", "waiting"]
+    with old, old.cursor() as cursor:
+        cursor.execute("select count(*) from pgbroker.finished")
+        assert cursor.fetchone() == (5,)
+        cursor.execute("select reason, retries, traceback from pgbroker.dead_letters")
+        assert cursor.fetchall() == [("rejected", 3, "Traceback")]
+
+
+def test_the_upgrade_may_run_twice(old):
+    assert len(migrate(old).applied) == 2
+    assert migrate(old).applied == []
