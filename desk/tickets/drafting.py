@@ -17,7 +17,8 @@ from desk.tickets.vectors import Vectors
 MOST_PASSAGES = 4
 NEAR = 0.35  # cosine from which a passage speaks to the question
 SAME = 0.92  # cosine from which two passages say the same
-LONGEST_PARAGRAPH = 420  # characters; a longer one is taken apart into sentences
+ALMOST_AS_NEAR = 0.8  # of the nearest passage's cosine; what is further off answers another question
+LONGEST_PARAGRAPH = 420  # characters; a longer one is taken apart into groups of sentences
 
 _STEP = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+")
 _SKIPPED = re.compile(r"^\s*(?:#{1,6}\s|\||!\[|<|---|===|:::|import |export )")
@@ -58,7 +59,7 @@ def passages(text: str, source: Source) -> list[Passage]:
         elif is_list or len(block) <= LONGEST_PARAGRAPH:
             found.append(block)
         else:
-            found += sentences(block)
+            found += _groups(block)
     return [Passage(block, source) for block in found if sum(map(str.isalpha, block)) >= 20 and not block.endswith(":")]
 
 
@@ -67,9 +68,10 @@ def choose(found: Sequence[Passage], vectors: Vectors, question: Vectors) -> lis
     if not found:
         return []
     nearness = vectors @ question
+    least = max(NEAR, ALMOST_AS_NEAR * float(nearness.max()))
     chosen: list[int] = []
     for i in np.argsort(-nearness, kind="stable"):
-        if nearness[i] < NEAR or len(chosen) == MOST_PASSAGES:
+        if nearness[i] < least or len(chosen) == MOST_PASSAGES:
             break
         if not chosen or float((vectors[chosen] @ vectors[i]).max()) < SAME:
             chosen.append(int(i))
@@ -94,6 +96,17 @@ def first_name(requester: str | None) -> str | None:
     if not words or not _NAME.match(words[0]) or not words[0][0].isupper():
         return None
     return words[0]
+
+
+def _groups(block: str) -> list[str]:
+    """The sentences of a long paragraph, as many together as a short paragraph holds."""
+    found: list[str] = []
+    for sentence in sentences(block):
+        if found and len(found[-1]) + len(sentence) < LONGEST_PARAGRAPH:
+            found[-1] += " " + sentence
+        else:
+            found.append(sentence)
+    return found
 
 
 def _continues(before: str, block: str) -> bool:
