@@ -1,18 +1,18 @@
 """The timetable: which actor fires when. `periodiq brokers schedules` reads it; any number of schedulers may run.
 
-Five fields of cron(5) in UTC: minute, hour, day of month, month, day of week. Each (actor, minute) is one slot and is sent
-once, however many schedulers run or restart (`pgbroker.slots`).
+Five fields of cron(5) in UTC: minute, hour, day of month, month, day of week. Each (actor, minute) is one slot and is
+sent once, however many schedulers run or restart (`pgbroker.slots`).
 """
 
-from actors.sla import extend_calendars, sweep_slas
 from periodiq import cron
 
-from actors.kb import index_articles
+from actors.kb import resume_indexing
+from actors.sla import extend_calendars, sweep_slas
 from actors.upkeep import clean_up, snapshot_metrics
 
 TIMETABLE = {
     sweep_slas: "* * * * *",  # clocks that crossed a threshold, told within the minute
-    index_articles: "*/5 * * * *",  # articles whose retry is due, or whose message was lost with a deleted queue
+    resume_indexing: "*/5 * * * *",  # articles that are due and whose message was lost
     snapshot_metrics: "0 * * * *",  # the hour's figures of each organization
     extend_calendars: "30 2 * * *",  # open periods two years ahead, before they run out
     clean_up: "15 3 * * *",  # retention, in the quiet hours

@@ -45,13 +45,12 @@ def triaged(organization_id: UUID, tickets: list[str]) -> list[dict[str, Any]]:
     return _rows(
         organization_id,
         """
-        select left(t.subject, 34) as ticket,
+        select left(t.subject, 30) as ticket,
                coalesce(r.category, r.outcome) as category,
-               r.category_confidence as confidence,
-               s.label as sentiment,
-               (select left(a.title, 34) from suggestions g join articles a on a.id = g.article_id
-                 where g.ticket_id = t.id order by g.position limit 1) as best_article,
-               d.body is not null as draft
+               round(r.category_confidence::numeric, 2) as sure,
+               s.label as mood,
+               cardinality(array(select 1 from suggestions g where g.ticket_id = t.id)) as articles,
+               jsonb_array_length(d.citations) as cited
           from tickets t
           left join triage_results r on r.ticket_id = t.id and r.revision = t.revision
           left join sentiments s on s.ticket_id = t.id

@@ -33,6 +33,10 @@ MODEL_PAUSE_SECONDS = 60  # between two looks for a model that is not there
 logger = log.get(__name__)
 
 
+# Vectors of articles that were edited while they were made: most of their chunks are as they were.
+Spare = dict[bytes, Vectors]
+
+
 @dataclass
 class Indexed:
     """What a run did, in articles and chunks; `left`: articles that are still to be done."""
@@ -55,6 +59,7 @@ def index(organization_id: UUID | str, run_seconds: float = RUN_SECONDS) -> Inde
     embedding.warm_up()
     run = store.open_run(organization_id, uuid4())
     outcome = Indexed()
+    spare: Spare = {}
     ends_at = time.monotonic() + run_seconds
     try:
         while time.monotonic() < ends_at:
@@ -64,7 +69,7 @@ def index(organization_id: UUID | str, run_seconds: float = RUN_SECONDS) -> Inde
             for part in _parts(taken):
                 if time.monotonic() < ends_at:
                     store.renew(run)
-                    _index(run, part, outcome)
+                    _index(run, part, spare, outcome)
     finally:
         with suppress(DatabaseUnavailable, psycopg2.Error):  # leases end by themselves, too
             store.release(run)
@@ -119,7 +124,7 @@ def _parts(taken: Sequence[Article]) -> list[list[Article]]:
     return parts
 
 
-def _index(run: Run, taken: Sequence[Article], outcome: Indexed) -> None:
+def _index(run: Run, taken: Sequence[Article], spare: Spare, outcome: Indexed) -> None:
     parts: dict[UUID, list[Chunk]] = {}
     for article in taken:
         try:
@@ -128,11 +133,11 @@ def _index(run: Run, taken: Sequence[Article], outcome: Indexed) -> None:
             _raise_if_nobodys_fault(error)
             _failed(run, article, error, outcome)
     taken = [article for article in taken if article.id in parts]
-    vectors = _vectors(run, [(article, parts[article.id]) for article in taken], outcome)
+    vectors = _vectors(run, [(article, parts[article.id]) for article in taken], spare, outcome)
     for article in taken:
         made = vectors.get(article.id)
         if made is not None:
-            _finish(run, article, parts[article.id], made, outcome)
+            _finish(run, article, parts[article.id], made, spare, outcome)
 
 
 def _chunks(article: Article) -> list[Chunk]:
@@ -143,7 +148,7 @@ def _chunks(article: Article) -> list[Chunk]:
 
 
 def _vectors(
-    run: Run, wanted: Sequence[tuple[Article, list[Chunk]]], outcome: Indexed
+    run: Run, wanted: Sequence[tuple[Article, list[Chunk]]], spare: Spare, outcome: Indexed
 ) -> dict[UUID, Mapping[bytes, Vectors]]:
     """The new vectors of each article: all in one go or, if that fails, one by one. Those that failed are left out."""
     if not run.has_vectors:
@@ -158,11 +163,12 @@ def _vectors(
         }
         outcome.reused += len(chunks) - len(missing[article.id])
     try:
-        together = _embed(run, {sha: text for texts in missing.values() for sha, text in texts.items()})
+        wanting = {sha: text for texts in missing.values() for sha, text in texts.items() if sha not in spare}
+        together = _embed(run, wanting) | spare
         made: dict[UUID, Mapping[bytes, Vectors]] = {
             identifier: {sha: together[sha] for sha in texts} for identifier, texts in missing.items()
         }
-        outcome.embedded += len(together)
+        outcome.embedded += len(wanting)
         return made
     except Exception as error:
         _raise_if_nobodys_fault(error)
@@ -190,7 +196,12 @@ def _embed(run: Run, texts: Mapping[bytes, str]) -> dict[bytes, Vectors]:
 
 
 def _finish(
-    run: Run, article: Article, chunks: list[Chunk], vectors: Mapping[bytes, Vectors], outcome: Indexed
+    run: Run,
+    article: Article,
+    chunks: list[Chunk],
+    vectors: Mapping[bytes, Vectors],
+    spare: Spare,
+    outcome: Indexed,
 ) -> None:
     try:
         try:
@@ -198,7 +209,10 @@ def _finish(
         except VectorsMissing:
             store.swap(run, article, chunks, _embed(run, {chunk.sha: chunk.embedded for chunk in chunks}))
         outcome.articles += 1
+        for sha in vectors:
+            spare.pop(sha, None)
     except Superseded:
+        spare.update(vectors)
         logger.debug("article_superseded", article=str(article.id), revision=article.revision)
     except Exception as error:
         _raise_if_nobodys_fault(error)
