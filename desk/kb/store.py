@@ -54,7 +54,7 @@ class VectorsMissing(Exception):
 
 
 class Superseded(Exception):
-    """The article was changed or taken over since it was read; whoever has it now does the work."""
+    """The article was changed since it was read (this run takes it again), or another run has it now."""
 
 
 def take(run: Run, batch: int) -> list[Article]:
@@ -103,7 +103,14 @@ def fail(run: Run, article: Article, error: BaseException) -> None:
         text = " ".join(f"{type(error).__name__}: {error}".replace("\x00", "").split())[:SHOWN_ERROR]
         cursor.execute(
             statement("desk.kb", "fail"),
-            run.key | {"article_id": article.id, "error": text, "most": MOST_ATTEMPTS, "first_pause": FIRST_PAUSE},
+            run.key
+            | {
+                "article_id": article.id,
+                "revision": article.revision,
+                "error": text,
+                "most": MOST_ATTEMPTS,
+                "first_pause": FIRST_PAUSE,
+            },
         )
 
 

@@ -156,8 +156,10 @@ begin
       from changed cross join models
      where models.state in ('active', 'building')
     on conflict (organization_id, article_id, model_id) do update
-       set wanted_revision = excluded.wanted_revision, state = 'pending', attempts = 0, next_try_at = now(),
-           last_error = null, wanted_at = now(), taken_by = null
+       set wanted_revision = excluded.wanted_revision, state = 'pending', attempts = 0, last_error = null,
+           wanted_at = now(),
+           -- Who has it keeps it, and goes on with the new text and the vectors of what did not change.
+           next_try_at = case when article_index.taken_by is null then now() else article_index.next_try_at end
      where article_index.wanted_revision <> excluded.wanted_revision;
     return null;
 end $$;

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from itertools import pairwise
 
 import psycopg2
@@ -104,7 +105,7 @@ def test_an_article_saved_a_hundred_times_is_embedded_twice_at_the_most(kb, embe
         worker.join()
     database.close()
     kb.index()
-    assert max(embedded_texts.count(text) for text in embedded_texts) <= 2
+    assert {text: count for text, count in Counter(embedded_texts).items() if count > 2} == {}
     assert kb.state("a") == ("ok", 0, 100, 100)
     assert [hit.passage for hit in kb.search("news: how many times edited")] == ["Edited 99 times."]
     kb.assert_vectors_equal_distinct_chunks_of_what_is_published()

@@ -1,5 +1,5 @@
 -- An article could not be indexed: a pause that grows, and after the last attempt no more. Nothing happens where its text
--- has changed meanwhile (another run has it then). Called by desk.kb.indexing; served by the primary key.
+-- has changed meanwhile: the run takes it again then. Called by desk.kb.indexing; served by the primary key.
 update article_index
    set attempts = attempts + 1,
        state = case when attempts + 1 >= %(most)s then 'dead' else 'pending' end,
@@ -10,4 +10,4 @@ update article_index
    and article_id = %(article_id)s
    and model_id = %(model_id)s
    and taken_by = %(run)s
-returning state, attempts
+   and wanted_revision = %(revision)s

@@ -1,19 +1,30 @@
--- Take stale articles of one organization and read them. The lease is in the row: a run that dies gives them up by itself.
+-- Take stale articles of one organization and read them, also those again that this run has and that were edited since.
+-- The lease is in the row: a run that dies gives them up by itself.
 -- Called by desk.kb.indexing, in a transaction that ends before any work begins. Served by article_index_due.
-with due as (
+with mine as (
+    select article_id
+      from article_index
+     where organization_id = %(organization_id)s
+       and model_id = %(model_id)s
+       and state = 'pending'
+       and taken_by = %(run)s
+     limit %(batch)s
+       for update  -- waits for who is editing it: to pass it over would be to give up what was embedded of it
+), due as (
     select article_id
       from article_index
      where organization_id = %(organization_id)s
        and model_id = %(model_id)s
        and state = 'pending'
        and next_try_at <= now()
+       and taken_by is distinct from %(run)s
      order by next_try_at, article_id
      limit %(batch)s
        for update skip locked
 ), taken as (
     update article_index as entry
        set taken_by = %(run)s, next_try_at = now() + %(lease)s
-      from due
+      from (select article_id from mine union all select article_id from due) as due
      where entry.organization_id = %(organization_id)s
        and entry.model_id = %(model_id)s
        and entry.article_id = due.article_id
