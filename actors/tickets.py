@@ -1,13 +1,14 @@
 """What a ticket sets in motion: each finds out outside any transaction, then writes in one that is also its finish.
 
-A ticket or organization that does not exist is a dead letter at once, with its reason.
+A ticket or organization that does not exist is a dead letter at once, with its reason. Without an embedding model those
+that need one come back every minute: that is no failure of theirs.
 """
 
 import dramatiq
 
 from brokers import in_transaction
 from desk import database, log, organizations
-from desk.errors import InvalidInput, NotFound
+from desk.errors import InvalidInput, ModelUnavailable, NotFound
 from desk.tickets import jobs, results, risk_history
 
 QUEUE = "tickets"
@@ -15,6 +16,7 @@ THROWS = (NotFound, InvalidInput)  # trying again would not help
 FIRST_FIT_MS = 1_800_000  # triage may have to embed 5,000 tickets on a slow machine before it answers
 MODEL_MS = 300_000
 RULES_MS = 60_000
+MODEL_PAUSE_MS = 60_000
 
 logger = log.get(__name__)
 
@@ -22,7 +24,10 @@ logger = log.get(__name__)
 @dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=FIRST_FIT_MS)
 def triage_ticket(organization_id: str, ticket_id: str) -> None:
     """Category, priority, intent and tags, each with confidence and evidence, or an abstention with its reason."""
-    ticket, found, model = jobs.triage(organization_id, ticket_id)
+    try:
+        ticket, found, model = jobs.triage(organization_id, ticket_id)
+    except ModelUnavailable as error:
+        return _come_back(triage_ticket, organization_id, ticket_id, error)
     with in_transaction(ticket.organization_id) as connection:
         kept = results.keep_triage(connection, ticket, found, model)
     logger.info("ticket_triaged", ticket_id=ticket_id, outcome=found.outcome, category=found.category, kept=kept)
@@ -40,7 +45,10 @@ def suggest_articles(organization_id: str, ticket_id: str) -> None:
 @dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=MODEL_MS)
 def draft_reply(organization_id: str, ticket_id: str) -> None:
     """A draft from cited passages, or the reason why there is none. Nothing is sent to anybody."""
-    ticket, body, citations = jobs.draft(organization_id, ticket_id)
+    try:
+        ticket, body, citations = jobs.draft(organization_id, ticket_id)
+    except ModelUnavailable as error:
+        return _come_back(draft_reply, organization_id, ticket_id, error)
     reason = None if body else "nothing relevant in the public articles"
     with in_transaction(ticket.organization_id) as connection:
         kept = results.keep_draft(connection, ticket, body, citations, reason=reason, method="cited passages")
@@ -65,3 +73,12 @@ def predict_sla(organization_id: str, ticket_id: str) -> None:
     with in_transaction(organization) as connection:
         results.keep_prediction(connection, organization, organizations.identifier(ticket_id, "ticket"), found)
     logger.info("breach_predicted", ticket_id=ticket_id, probability=found.probability, reason=found.reason)
+
+
+def _come_back(actor: dramatiq.Actor, organization_id: str, ticket_id: str, error: ModelUnavailable) -> None:
+    """Send the message again for later, in the transaction that finishes this one; no retry is counted."""
+    logger.error("model_unavailable", reason=str(error))
+    with in_transaction(organization_id):
+        actor.send_with_options(
+            args=(organization_id, ticket_id), delay=MODEL_PAUSE_MS, unique_key=f"{actor.actor_name}:{ticket_id}"
+        )

@@ -8,7 +8,7 @@ import typer
 
 from app.output import AsJson, console, errors, progress, show_json
 from desk import database, organizations
-from desk.errors import InvalidInput
+from desk.errors import InvalidInput, ModelUnavailable
 from desk.tickets import imports, vectors
 from desk.tickets.examples import NEWEST
 
@@ -63,7 +63,7 @@ def import_file(
         for start in range(0, len(reading.tickets), 1_000):
             taken += imports.store_all(connection, organization_id, reading.tickets[start : start + 1_000])
             bar.update(task, completed=taken)
-    embedded = 0 if no_embed else _embed(organization_id)
+    embedded = None if no_embed else _embed(organization_id)
     if as_json:
         refused = [{"row": refusal.row, "reason": refusal.reason} for refusal in reading.refusals]
         show_json({"taken": taken, "refused": refused, "embedded": embedded, "ignored_columns": reading.ignored})
@@ -74,14 +74,19 @@ def import_file(
     console.print(f"{taken:,} tickets taken, {len(reading.refusals):,} rows refused.", highlight=False)
 
 
-def _embed(organization_id: UUID) -> int:
+def _embed(organization_id: UUID) -> int | None:
+    """How many vectors were made; None where there is no model: the tickets are in, and a worker will make them."""
     with progress() as bar:
         task = bar.add_task("labelled tickets embedded", total=None)
-        return vectors.embed_missing(
-            organization_id,
-            newest=NEWEST,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        try:
+            return vectors.embed_missing(
+                organization_id,
+                newest=NEWEST,
+                on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        except ModelUnavailable as error:
+            errors.print(f"the labelled tickets wait for a model: {error}", style="yellow", markup=False)
+            return None
 
 
 def _mapping(columns: list[str]) -> dict[str, str]:

@@ -155,6 +155,6 @@ def test_a_body_without_a_subject_gives_one(file):
 @pytest.mark.data
 def test_two_thousand_real_rows_take_seconds(data, organization: UUID, ask):
     done = run(data / "banking77" / "train.csv", "--org", "Acme", "--limit", 2000, "--json")
-    assert json.loads(done.stdout) == {"taken": 2000, "refused": [], "embedded": 0, "ignored_columns": []}
+    assert json.loads(done.stdout) == {"taken": 2000, "refused": [], "embedded": None, "ignored_columns": []}
     assert ask("select count(*), count(*) filter (where category_by = 'person') from tickets") == [(2000, 2000)]
     assert ask("select count(*) from dramatiq.queue") == [6000]

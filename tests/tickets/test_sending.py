@@ -3,9 +3,12 @@
 from uuid import UUID
 
 import pytest
+from workers import until, working
 
+from brokers import broker
 from desk import database
-from desk.tickets import store
+from desk.errors import ModelUnavailable
+from desk.tickets import jobs, store
 
 SENT = "select actor_name from dramatiq.queue where queue_name = 'tickets' order by 1"
 ALL = ["draft_reply", "read_sentiment", "suggest_articles", "triage_ticket"]
@@ -86,3 +89,17 @@ def test_a_ticket_that_does_not_exist_is_a_dead_letter_with_the_reason(actor, or
     assert len(errors) == 2
     assert any(f"There is no ticket with the id {nobody}" in error for error in errors)
     assert any("not a UUID" in error for error in errors)
+
+
+def test_without_a_model_triage_comes_back_later_and_no_retry_is_burnt(ticket, run_jobs, ask, monkeypatch):
+    def no_model(*ids: object) -> None:
+        raise ModelUnavailable("There is no model. Run `atum model fetch`.")
+
+    ask("update organization_settings set suggest = false, draft = false, sentiment = false")
+    made = ticket("The hub blinks red")
+    monkeypatch.setattr(jobs, "triage", no_model)
+    with working(broker, queues={"tickets"}):
+        until(lambda: ask("select message_id from pgbroker.finished"), "the first run is over")
+    waiting = "select actor_name, retries, unique_key, run_at > now() + interval '50 seconds' from dramatiq.queue"
+    assert ask(waiting) == [("triage_ticket", 0, f"triage_ticket:{made}", True)]
+    assert ask("select count(*) from pgbroker.dead_letters") == [0]

@@ -1,0 +1,167 @@
+"""Suggestions and drafts name what they are from; nothing is invented and nothing internal is quoted."""
+
+from uuid import UUID
+
+import numpy as np
+import psycopg2
+import pytest
+from builders import new_organization
+from psycopg2.extras import Json
+
+from desk import database
+from desk.kb import articles, indexing
+from desk.tickets import drafting, jobs, results, store
+from desk.tickets.drafting import Passage, Source
+
+RESET = """To reset your password:
+
+1. Open the sign-in page and choose *Forgotten password*.
+2. Enter the address of your account.
+3. Follow the link in the email within one hour.
+
+The link works once only.
+"""
+SOURCE = Source("11111111-1111-1111-1111-111111111111", 1, "Password", "Reset")
+
+
+def write(of: UUID, external_id: str = "password", body: str = RESET, **columns: str) -> UUID:
+    with database.transaction(of) as connection:
+        made = articles.put(
+            connection, of, external_id=external_id, title="Reset a forgotten password", body_md=body, **columns
+        )
+    indexing.index(of)
+    return made
+
+
+def test_a_draft_cites_the_article_and_keeps_its_steps_whole(model_dir, organization: UUID, ticket, run_jobs, ask):
+    article = write(organization)
+    ticket("I forgot my password", "How can I sign in again?", requester="Ida Holm <ida@example.com>")
+    run_jobs("tickets")
+    ((body, citations, reason, stale),) = ask("select body, citations, reason, stale from drafts")
+    assert body.startswith("Hello Ida,\n\n")
+    assert body.endswith("Kind regards\nAcme")
+    assert (reason, stale) == (None, False)
+    steps = next(item for item in citations if "1. Open the sign-in page" in item["text"])
+    assert "3. Follow the link in the email within one hour." in steps["text"]
+    assert (steps["article_id"], steps["article_revision"]) == (str(article), 1)
+    for item in citations:
+        assert f"{item['text']} [{item['mark']}]" in body
+    assert ask("select article_id, article_revision, ticket_revision from suggestions") == [(article, 1, 1)]
+
+
+def test_without_anything_relevant_there_is_no_draft_and_no_suggestion(
+    model_dir, organization: UUID, ticket, run_jobs, ask
+):
+    write(organization)
+    ticket("Do you sell penguins?", "I would like three of them for my lattice.")
+    run_jobs("tickets")
+    assert ask("select body, citations, reason from drafts") == [(None, [], "nothing relevant in the public articles")]
+    assert ask("select count(*) from suggestions") == [0]
+
+
+def test_internal_articles_and_those_of_others_are_never_cited(
+    model_dir, owner, organization: UUID, ticket, run_jobs, ask
+):
+    write(organization, visibility="internal")
+    write(new_organization(owner, "Other"))
+    ticket("I forgot my password", "How can I sign in again?")
+    run_jobs("tickets")
+    assert ask("select body from drafts") == [None]
+    assert ask("select count(*) from suggestions") == [0]
+
+
+def test_a_draft_goes_stale_when_its_article_changes(model_dir, organization: UUID, ticket, run_jobs, ask):
+    write(organization)
+    write(organization, "unrelated", "Our office is open from nine to five on working days. " * 3)
+    ticket("I forgot my password", "How can I sign in again?")
+    run_jobs("tickets")
+    write(organization, "unrelated", "Our office is open from eight to four on working days. " * 3)
+    assert ask("select stale from drafts") == [False]
+    write(organization, body="Call us.")
+    assert ask("select stale from drafts") == [True]
+
+
+def test_a_draft_whose_article_changed_during_the_job_is_not_kept(model_dir, organization: UUID, ticket, ask):
+    write(organization)
+    made = ticket("I forgot my password", "How can I sign in again?")
+    read, body, citations = jobs.draft(organization, made)
+    write(organization, body="Call us.")
+    with pytest.raises(results.CitationChanged), database.transaction(organization) as connection:
+        results.keep_draft(connection, read, body, citations, reason=None, method="test")
+    assert ask("select count(*) from drafts") == [0]
+
+
+def test_a_draft_without_citations_cannot_be_stored(organization: UUID, ticket):
+    made = ticket("I forgot my password")
+    with database.transaction(organization) as connection:
+        read = store.get(connection, organization, made)
+    with pytest.raises(psycopg2.errors.CheckViolation), database.transaction(organization) as connection:
+        results.keep_draft(connection, read, "Trust me.", [], reason=None, method="test")
+
+
+def test_a_citation_that_does_not_exist_cannot_be_stored(organization: UUID, ticket):
+    made = ticket("I forgot my password")
+    with database.transaction(organization) as connection:
+        read = store.get(connection, organization, made)
+    body, citations = drafting.compose([Passage("Press the red button.", SOURCE)], None, "Acme")
+    with pytest.raises(results.CitationChanged), database.transaction(organization) as connection:
+        results.keep_draft(connection, read, body, citations, reason=None, method="test")
+
+
+def test_an_article_deleted_later_takes_its_suggestion_along(model_dir, organization: UUID, ticket, run_jobs, ask):
+    article = write(organization)
+    ticket("I forgot my password")
+    run_jobs("tickets")
+    assert ask("select article_id from suggestions") == [article]
+    ask("delete from articles where id = %s", article)
+    assert ask("select count(*) from suggestions") == [0]
+    assert ask("select stale from drafts") == [True]
+
+
+def test_headings_tables_and_bare_links_are_no_passages():
+    text = "## Heading\n\n| a | b |\n|---|---|\n\n![a picture of the hub](x.png)\n\nShort.\n\n"
+    text += "The hub [blinks](x) **red** when it starts."
+    assert [found.text for found in drafting.passages(text, SOURCE)] == ["The hub blinks red when it starts."]
+
+
+def test_the_same_said_twice_is_said_once():
+    found = [Passage(text, SOURCE) for text in ("a", "b", "c")]
+    vectors = np.array([[1, 0], [0.999, 0.045], [0.8, -0.6]], dtype=np.float32)
+    chosen = drafting.choose(found, vectors, np.array([1, 0], dtype=np.float32))
+    assert [passage.text for passage in chosen] == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("requester", "name"),
+    [
+        ("Ida Holm <ida@example.com>", "Ida"),
+        ("ida@example.com", None),
+        (None, None),
+        ("bot-7", None),
+        ('"Ana" x', "Ana"),
+    ],
+)
+def test_a_name_is_greeted_and_an_address_is_not(requester, name):
+    assert drafting.first_name(requester) == name
+
+
+def test_a_result_of_an_earlier_revision_is_not_written(organization: UUID, ticket, ask):
+    made = ticket("I forgot my password")
+    with database.transaction(organization) as connection:
+        read = store.get(connection, organization, made)
+    ask("update tickets set body = 'Found it.' where id = %s", made)
+    with database.transaction(organization) as connection:
+        assert not results.keep_suggestions(connection, read, [])
+        assert not results.keep_draft(connection, read, None, [], reason="none", method="test")
+    assert ask("select count(*) from drafts") == [0]
+
+
+def test_a_worker_of_one_organization_cannot_write_a_draft_for_another(owner, organization: UUID, ticket):
+    other = new_organization(owner, "Other")
+    made = ticket("I forgot my password", of=other)
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege), database.transaction(organization) as connection:
+        connection.cursor().execute(
+            "insert into drafts (organization_id, ticket_id, revision, citations, reason, method)"
+            " values (%s, %s, 1, %s, 'x', 'x')",
+            (other, made, Json([])),
+        )

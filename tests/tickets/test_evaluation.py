@@ -1,0 +1,174 @@
+"""`atum eval triage`, `risk` and `sentiment` print the figures that were promised, or one clear line."""
+
+import csv
+import json
+import random
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from app.commands import evaluate_tickets
+from desk.tickets import measures
+from desk.tickets.tabular import TabularModel
+
+TRIAGE = {
+    "accuracy",
+    "macro_f1",
+    "ece",
+    "accuracy_at_80_coverage",
+    "oos_auroc",
+    "in_scope_accuracy_at_90_kept",
+    "oos_recall_at_80_kept",
+    "seconds",
+}
+
+
+def run(*arguments: object):
+    app = typer.Typer()
+    evaluate_tickets.register(app)
+    return CliRunner().invoke(app, [*map(str, arguments), "--json"])
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write rows as CSV and give the path."""
+
+    def write(name: str, rows: list[dict[str, str]]):
+        with (tmp_path / name).open("w", newline="", encoding="utf-8") as target:
+            writer = csv.DictWriter(target, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(rows)
+        return tmp_path / name
+
+    return write
+
+
+def halves(rows: list[dict[str, str]]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    return [row for i, row in enumerate(rows) if i % 5], rows[::5]
+
+
+def read(path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as source:
+        return list(csv.DictReader(source))
+
+
+@pytest.mark.data
+def test_triage_of_real_rows_reaches_what_the_readme_says(data, model_dir, table):
+    known, asked = halves(read(data / "banking77" / "train.csv"))
+    odd = [
+        {"text": text, "category": "oos"}
+        for text in ("who won the cup", "sing me a song", "what is the capital of peru")
+    ]
+    paths = table("train.csv", known), table("test.csv", asked[::4] + odd)
+    done = run(
+        "triage", "--train", paths[0], "--test", paths[1], "--text", "text", "--label", "category",
+        "--out-of-scope", "oos", "--per-class", 10,
+    )  # fmt: skip
+    figures = json.loads(done.stdout)
+    assert figures.keys() == TRIAGE
+    assert figures["accuracy"] > 0.8
+    assert figures["macro_f1"] > 0.75
+    assert figures["ece"] < 0.08
+    assert figures["accuracy_at_80_coverage"] > 0.9
+    assert figures["oos_auroc"] > 0.9
+
+
+@pytest.mark.data
+def test_risk_of_real_incidents_beats_the_base_rate(data, table):
+    rows = sorted(read(data / "incident_sla" / "train.csv"), key=lambda row: row["opened_at"])
+    cut = len(rows) * 4 // 5
+    train, test = table("train.csv", rows[:cut]), table("test.csv", rows[cut:])
+    done = run("risk", "--train", train, "--test", test, "--label", "made_sla")
+    figures = json.loads(done.stdout)
+    assert figures.keys() == {"auc", "brier", "base_rate"}
+    assert figures["auc"] > 0.75
+    assert figures["brier"] < 0.9 * figures["base_rate"] * (1 - figures["base_rate"])
+
+
+@pytest.mark.data
+def test_sentiment_with_and_without_labels(data, model_dir, table):
+    known, asked = halves(read(data / "sentiment_reviews" / "dev.csv"))
+    test = table("test.csv", asked)
+    alone = json.loads(run("sentiment", "--test", test, "--text", "text", "--label", "positive").stdout)
+    taught = json.loads(
+        run(
+            "sentiment", "--train", table("train.csv", known), "--test", test, "--text", "text", "--label", "positive"
+        ).stdout
+    )  # fmt: skip
+    assert alone.keys() == taught.keys() == {"accuracy", "accuracy_at_80_coverage"}
+    assert alone["accuracy"] > 0.8
+    assert taught["accuracy"] > 0.85
+    assert taught["accuracy_at_80_coverage"] > taught["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("train", "arguments", "reason"),
+    [
+        ("text,label\na,x\nb,y\n", ["--text", "words", "--label", "label"], "there is no column 'words'"),
+        ("text,label\na,x\nb,x\n", ["--text", "text", "--label", "label"], "fewer than two labels"),
+        ("text,label\na\n", ["--text", "text", "--label", "label"], "row 2: 1 fields where the header has 2"),
+        ("", ["--text", "text", "--label", "label"], "the file is empty"),
+        ("text,label\n,x\na,\n", ["--text", "text", "--label", "label"], "no row has both text and label"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, train, arguments, reason):
+    path = tmp_path / "train.csv"
+    path.write_text(train)
+    done = run("triage", "--train", path, "--test", path, *arguments)
+    assert done.exit_code == 1
+    assert reason in str(done.exception)
+
+
+def test_a_label_of_risk_that_is_no_number_is_named(table):
+    path = table("train.csv", [{"priority": "1", "met": "yes"}])
+    done = run("risk", "--train", path, "--test", path, "--label", "met")
+    assert "met must be 0 or 1, not 'yes'" in str(done.exception)
+
+
+def incidents(count: int, seed: int) -> list[dict[str, str]]:
+    """Rows whose outcome hangs on the priority, and whose outcome columns give it away."""
+    print("seed", seed)
+    chance = random.Random(seed)
+    rows = []
+    for i in range(count):
+        met = int(chance.random() < {"1": 0.2, "2": 0.8}[priority := chance.choice("12")])
+        opened = datetime(2026, 1, 1) + timedelta(hours=i)  # noqa: DTZ001  as such files have it
+        rows.append(
+            {
+                "number": f"INC{i}",
+                "ticket": f"T-{i}",
+                "opened_at": str(opened),
+                "priority": priority,
+                "final_state": str(met),
+                "resolved_at": str(opened + timedelta(hours=1 if met else 9)),
+                "closed_at": str(opened + timedelta(hours=2 if met else 10)),
+                "met": str(met),
+            }
+        )
+    return rows
+
+
+def test_columns_that_tell_the_outcome_never_reach_a_feature():
+    rows = incidents(200, seed=7)
+    model = TabularModel(rows, np.array([int(row["met"]) for row in rows]), "met")
+    assert model.columns == ["priority", "opened_at"]
+    before = model.probabilities(rows)
+    for row in rows:
+        row.update(final_state="x", resolved_at="", closed_at="", number="", met="")
+    assert (model.probabilities(rows) == before).all()
+
+
+def test_the_measures_on_a_case_worked_out_by_hand():
+    said, truth, sure = ["a", "a", "b", "b"], ["a", "b", "b", "b"], [0.9, 0.2, 0.8, 0.7]
+    assert measures.accuracy(said, truth) == 0.75
+    assert measures.macro_f1(said, truth) == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert measures.accuracy_at(0.8, sure, said, truth) == 1.0
+    # Each answer is alone in its bin.
+    assert measures.calibration_error(sure, said, truth) == pytest.approx((0.1 + 0.2 + 0.2 + 0.3) / 4)
+    assert measures.separation([3, 2], [1, 2.5]) == 0.75
+    assert measures.recall_outside(0.5, [1, 2, 3, 4], [0, 2.4, 2.6, 9]) == 0.5
+    assert measures.separation([1], []) is None
+    assert measures.accuracy([], []) is None

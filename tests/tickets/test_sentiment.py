@@ -1,0 +1,139 @@
+"""Mood and urgency of the customer's own words, or `unknown`."""
+
+import csv
+from uuid import UUID
+
+import pytest
+
+from desk.tickets import intent, sentiment, urgency
+from desk.tickets.english import is_english
+from desk.tickets.own_words import own_words
+
+ANGRY = "This is the third time I write and nobody answers. I am furious, this is ridiculous and unacceptable!"
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        (ANGRY, "negative"),
+        ("Great service, thank you so much, everything works!", "positive"),
+        ("Hello, on which day is my card delivered?", "neutral"),
+        ("Mi tarjeta no funciona y estoy muy enfadado con ustedes", "unknown"),
+        ("Die Karte funktioniert nicht und ich bin sehr wütend", "unknown"),
+        ("我的卡坏了，我非常生气", "unknown"),
+        ("", "unknown"),
+        ("2026-01-01 10:00:00 ERROR terrible failure\n2026-01-01 10:00:01 FATAL awful crash", "unknown"),
+        ("kd83-xx", "unknown"),
+    ],
+)
+def test_labels(text, label):
+    assert sentiment.read(text).label == label
+
+
+def test_words_that_name_the_matter_are_not_the_mood():
+    assert (
+        sentiment.read("There is an error when I charge the battery, and the security alert fails.").label == "neutral"
+    )
+
+
+def test_what_others_wrote_does_not_count():
+    mine = "Could you tell me how I export my history?"
+    for theirs in (
+        f"> {ANGRY}",
+        f"On Monday, 2 March 2026, Bob wrote:\n{ANGRY}",
+        f"```\n{ANGRY}\n```",
+        "-- \nBob Killjoy, Hate & Anger Ltd",
+        "Kind regards,\nBob Killjoy\nHate & Anger Ltd",
+        '{"level": "fatal", "code": 500, "trace": "0x7f, 0x8a", "n": [1, 2, 3]}',
+    ):
+        assert own_words(f"{mine}\n\n{theirs}") == mine
+
+
+def test_a_language_that_the_ticket_names_is_believed():
+    assert sentiment.read(ANGRY, language="fr").label == "unknown"
+    assert sentiment.read(ANGRY, language="en-GB").label == "negative"
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "priority"),
+    [
+        ("There is smoke coming out of the cell", "high", "urgent"),
+        ("The whole office is down, nobody can work. Fix this today!", "high", "urgent"),
+        ("Somebody made an unauthorised payment with my card", "high", "high"),
+        ("I am locked out of my account", "high", "high"),
+        ("Please answer today", "high", None),
+        ("No rush, just wondering how this works", "low", "low"),
+        ("It is not urgent", "low", "low"),
+        ("There is no smoke", "normal", None),
+        ("How do I export my history?", "normal", None),
+    ],
+)
+def test_urgency_and_priority_come_with_their_reasons(text, level, priority):
+    found = urgency.reasons(text)
+    assert (urgency.level(found), urgency.priority(found)) == (level, priority)
+    assert bool(found) == (level != "normal")
+    assert all(reason.words in text.lower() for reason in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("The app does not load any more, it shows an error", "problem"),
+        ("Please cancel my subscription", "request"),
+        ("How long does a transfer take?", "question"),
+        ("This is unacceptable, the worst service I ever had", "complaint"),
+        ("Everything works now, thank you for your help", "thanks"),
+        ("Lorem ipsum", None),
+    ],
+)
+def test_intents(text, name):
+    found = intent.read(text)
+    assert found.name == name
+    assert bool(found.evidence) == (name is not None)
+
+
+@pytest.mark.parametrize(
+    ("text", "english"),
+    [
+        ("I have been waiting for my card", True),
+        ("Ich warte auf meine Karte und sie ist nicht da", False),
+        ("J'attends ma carte depuis une semaine et elle n'est pas là", False),
+        ("カードが届きません", False),
+        ("ok", None),
+        ("12345", None),
+    ],
+)
+def test_english_is_told_from_other_languages(text, english):
+    assert is_english(text) is english
+
+
+def test_escalation_happens_once_and_is_audited(organization: UUID, ticket, run_jobs, ask):
+    ask("update organization_settings set escalate_angry_above = 0.5, triage = false, suggest = false, draft = false")
+    made = ticket("You owe me an answer", ANGRY)
+    calm = ticket("A question", "How do I export my history?")
+    run_jobs("tickets")
+    assert ask("select priority from tickets where id = %s", made) == ["urgent"]
+    assert ask("select priority from tickets where id = %s", calm) == ["medium"]
+    ask("update tickets set priority = 'low', body = body || ' Still!' where id = %s", made)
+    run_jobs("tickets")
+    assert ask("select priority from tickets where id = %s", made) == ["low"]
+    assert ask("select action, subject_id, detail ->> 'from' from audit_log") == [("escalated", str(made), "medium")]
+    assert ask("select revision, label, escalated from sentiments where ticket_id = %s", made) == [
+        (2, "negative", True)
+    ]
+
+
+def test_nobody_is_escalated_where_it_was_not_switched_on(organization: UUID, ticket, run_jobs, ask):
+    ask("update organization_settings set triage = false, suggest = false, draft = false")
+    ticket("You owe me an answer", ANGRY)
+    run_jobs("tickets")
+    assert ask("select priority from tickets") == ["medium"]
+    assert ask("select label, escalated from sentiments") == [("negative", False)]
+
+
+@pytest.mark.data
+def test_the_lexicon_is_right_on_most_real_reviews(data):
+    with (data / "sentiment_reviews" / "dev.csv").open(newline="", encoding="utf-8") as source:
+        rows = list(csv.DictReader(source))
+    right = [(sentiment.score(row["text"]) > 0) == (row["positive"] == "1") for row in rows]
+    assert sum(right) / len(right) > 0.82

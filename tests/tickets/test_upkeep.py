@@ -1,0 +1,172 @@
+"""Hourly figures are worked back from the rows; what was kept long enough goes, and nothing else."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from builders import new_organization
+
+import actors.upkeep
+from desk import database
+from desk.upkeep import retention, snapshot
+
+HOUR = datetime(2026, 3, 2, 10, tzinfo=UTC)
+LATER = HOUR + timedelta(days=2)
+
+
+@pytest.fixture
+def at(ask, organization: UUID):
+    """Write a ticket's life at instants of March 2026: (minutes after HOUR, column, value)."""
+
+    def write(created: float, *changes: tuple[float, str, str], **columns: str) -> UUID:
+        ticket_id = uuid4()
+        ask(
+            "insert into tickets (id, organization_id, subject, created_at) values (%s, %s, 'x', %s)",
+            ticket_id,
+            organization,
+            HOUR + timedelta(minutes=created),
+        )
+        for minutes, column, value in changes:
+            when = HOUR + timedelta(minutes=minutes)
+            ask(f"update tickets set {column} = %s where id = %s", value, ticket_id)
+            if column == "status" and value == "resolved":
+                ask("update tickets set resolved_at = %s where id = %s", when, ticket_id)
+            ask(
+                "update ticket_events set at = %s where id = (select max(id) from ticket_events where ticket_id = %s)",
+                when,
+                ticket_id,
+            )
+        return ticket_id
+
+    return write
+
+
+def take(organization: UUID, start: datetime = HOUR, now: datetime = LATER) -> dict:
+    with database.transaction(organization) as connection:
+        return snapshot.take(connection, organization, start, now)
+
+
+def test_an_hour_without_anything_has_nulls_not_zeroes(organization: UUID):
+    found = take(organization)
+    assert {name for name, value in found.items() if value is not None} == {
+        "created",
+        "first_responses",
+        "resolutions",
+        "sla_clocks_stopped",
+    }
+    assert found["created"] == 0
+
+
+def test_figures_are_those_of_the_end_of_the_hour(organization: UUID, at):
+    at(-90, (-30, "status", "accepted"), (-29, "assignee", "ida"), (30, "status", "resolved"))
+    at(5, (10, "status", "accepted"), (11, "assignee", "ida"), (70, "status", "resolved"), (71, "assignee", "bo"))
+    at(20, (80, "priority", "urgent"))
+    at(61)
+    found = take(organization)
+    assert found["tickets_by_status"] == {"resolved": 1, "accepted": 1, "new": 1}
+    assert found["open_by_priority"] == {"medium": 2}
+    assert found["agent_load"] == {"ida": 1}
+    assert (found["created"], found["resolutions"]) == (2, 1)
+    assert found["resolution_seconds_p50"] == found["resolution_seconds_p95"] == 120 * 60
+    assert found["first_response_seconds_p50"] is None
+    following = take(organization, HOUR + timedelta(hours=1))
+    assert following["tickets_by_status"] == {"resolved": 2, "new": 2}
+    assert following["open_by_priority"] == {"urgent": 1, "medium": 1}
+    assert following["agent_load"] is None
+
+
+def test_percentiles_come_from_the_raw_times(organization: UUID, ask):
+    for minutes in range(1, 21):
+        ask(
+            "insert into tickets (organization_id, subject, status, created_at, first_response_at)"
+            " values (%s, 'x', 'accepted', %s, %s)",
+            organization,
+            HOUR,
+            HOUR + timedelta(minutes=minutes),
+        )
+    found = take(organization)
+    assert found["first_response_seconds_p50"] == pytest.approx(10.5 * 60)
+    assert found["first_response_seconds_p95"] == pytest.approx(19.05 * 60)
+
+
+def test_taken_twice_it_stands_there_once_with_the_same_figures(organization: UUID, at, ask):
+    at(5, (10, "status", "accepted"))
+    first = take(organization)
+    assert take(organization, now=LATER + timedelta(days=30)) == first
+    assert ask("select bucket_start, data from metric_snapshots") == [(HOUR, first)]
+
+
+def test_the_tick_takes_two_buckets_for_every_organization(owner, organization: UUID, run_jobs, ask):
+    other = new_organization(owner, "Other")
+    actors.upkeep.snapshot_metrics.send()
+    run_jobs("upkeep")
+    assert ask("select organization_id, count(*) from metric_snapshots group by 1 order by 1") == sorted(
+        [(organization, 2), (other, 2)]
+    )
+    assert ask("select count(*) from pgbroker.dead_letters") == [0]
+
+
+def test_retention_follows_the_organizations_settings(owner, organization: UUID, ticket, ask):
+    other = new_organization(owner, "Other")
+    for of in (organization, other):
+        made = ticket("x", of=of, status="closed")
+        for days in (1, 10, 400):
+            ask(
+                "insert into audit_log (organization_id, at, who, action, subject_kind, subject_id)"
+                " values (%s, now() - make_interval(days => %s), 'a', 'b', 'c', 'd')",
+                of,
+                days,
+            )
+            ask(
+                "insert into ticket_events (organization_id, ticket_id, at, kind)"
+                " values (%s, %s, now() - make_interval(days => %s), 'status')",
+                of,
+                made,
+                days,
+            )
+            ask(
+                """insert into pgbroker.finished (message_id, queue_name, tenant, message, created_at, finished_at,
+                                                  deliveries, retries, history)
+                   values (gen_random_uuid(), 'q', %s, '{}', now(), now() - make_interval(days => %s), 1, 0, '[]')""",
+                str(of),
+                days,
+            )
+    ask(
+        "update organization_settings set keep_finished_days = 5, keep_events_days = 50, keep_audit_days = 5"
+        " where organization_id = %s",
+        organization,
+    )
+    cleaned = retention.clean_up(organization)
+    assert (cleaned.finished_messages, cleaned.ticket_events, cleaned.audit_rows) == (2, 1, 2)
+    assert retention.clean_up(organization) == retention.Cleaned(0, 0, 0)
+    assert ask("select count(*) from audit_log where organization_id = %s", other) == [3]
+    assert ask("select count(*) from pgbroker.finished where tenant = %s", str(other)) == [3]
+
+
+def test_more_than_a_batch_goes_in_several(organization: UUID, ask, monkeypatch):
+    monkeypatch.setattr(retention, "BATCH", 10)
+    ask(
+        "insert into audit_log (organization_id, at, who, action, subject_kind, subject_id)"
+        " select %s, now() - interval '9 years', 'a', 'b', 'c', 'd' from generate_series(1, 25)",
+        organization,
+    )
+    assert retention.clean_up(organization).audit_rows == 25
+
+
+def test_shared_rows_go_and_dead_letters_stay(organization: UUID, run_jobs, ask):
+    ask(
+        """insert into pgbroker.dead_letters (message_id, queue_name, message, created_at, died_at, deliveries, retries,
+                                              reason, history)
+           values (gen_random_uuid(), 'q', '{}', now(), now() - interval '9 years', 1, 0, 'thrown', '[]')"""
+    )
+    for table, columns in (
+        ("slots (actor_name, slot_at, message_id)", "'a', now() - make_interval(days => d), gen_random_uuid()"),
+        ("processes (process_id, host, pid, beat_at)", "gen_random_uuid(), 'h', 1, now() - make_interval(days => d)"),
+    ):
+        ask(f"insert into pgbroker.{table} select {columns} from unnest(array[1, 8]) d")
+    actors.upkeep.clean_up.send()
+    run_jobs("upkeep")
+    assert ask("select count(*) from pgbroker.slots where slot_at < now() - interval '7 days'") == [0]
+    assert ask("select count(*) from pgbroker.processes where beat_at < now() - interval '7 days'") == [0]
+    assert ask("select count(*) from pgbroker.slots") == [1]
+    assert ask("select count(*) from pgbroker.dead_letters") == [1]
