@@ -138,7 +138,9 @@ begin
       from sla_clocks c join sla_policy_versions v on v.id = c.policy_version_id
      where c.ticket_id = ticket.id order by c.targeted_at desc limit 1;
     if not found then
-        perform sla_start_ticket(ticket, at);  -- none matched so far
+        if ticket.status <> 'new' then  -- none matched so far
+            perform sla_start_ticket(ticket, at);
+        end if;
         return;
     end if;
     select * into matched from sla_match(ticket);
@@ -178,7 +180,7 @@ begin
     if new.status <> old.status then
         perform sla_follow_status(old.status, new, at);
     end if;
-    if new.status not in ('new', 'resolved', 'closed')
+    if sla_stance(new.status) <> 'stopped'
        and (sla_stance(old.status) = 'stopped'  -- it may have changed meanwhile
             or (new.priority, new.category, new.tags, new.language, new.requester, new.assignee)
                is distinct from (old.priority, old.category, old.tags, old.language, old.requester, old.assignee)) then

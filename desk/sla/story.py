@@ -52,7 +52,7 @@ class _Ticket:
         self.status = event.get("status", before)
         if self.status != before:
             self._status(at, before)
-        if self.status not in ("new", "resolved", "closed"):
+        if self.status not in STOPS:
             self._retarget(at)
         if event.get("reply") == "agent":
             self._answer(at)
