@@ -21,7 +21,7 @@ def read_queries(path: Path) -> list[Query]:
     for number, line in _lines(path):
         where = f"{path}, line {number}"
         try:
-            row: Any = json.loads(line)
+            row: Any = json.loads(line.rstrip())
         except json.JSONDecodeError as error:
             raise InvalidInput(f"{where} is not JSON: {error.msg} at column {error.colno}.") from None
         if not isinstance(row, dict):

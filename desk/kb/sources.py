@@ -140,7 +140,7 @@ def _lines(path: Path) -> Found:
                 yield where, f"body_md: the line has {rest:,} bytes, {LONGEST_BODY_BYTES:,} are allowed"
             elif line.strip():
                 try:
-                    yield where, _from_json(line.decode("utf-8-sig"))
+                    yield where, _from_json(line.decode("utf-8-sig").rstrip())
                 except InvalidInput as error:
                     yield where, str(error)
                 except UnicodeDecodeError as error:
