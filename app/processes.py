@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 
 from app.glance import glance
-from app.up import Child, Processes
+from app.up import Child, ChildFailed, Processes
 from desk.errors import DatabaseUnavailable
 
 QUEUES: dict[str, tuple[str, ...]] = {
@@ -40,6 +40,21 @@ def start_desk(
     processes.start("web", web(host, port), ready=web_answers(host, port))
     processes.start("scheduler", scheduler())
     processes.wait_until_ready(READY_TIMEOUT_SECONDS, stop)
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Say so before anything is started.
+
+    Raises:
+        ChildFailed: somebody else listens there.
+    """
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        raise ChildFailed(
+            f"The API cannot listen on {host}:{port}: {error.strerror}. Name another with --port."
+        ) from None
 
 
 def assign(workers: int) -> dict[str, tuple[str, ...]]:

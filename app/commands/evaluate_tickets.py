@@ -1,13 +1,16 @@
 """`atum eval triage`, `risk` and `sentiment`: how good the ticket jobs are on labelled files of anybody's."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.output import AsJson, progress, show_json, show_table
 from desk.errors import InvalidInput
-from desk.tickets import rows, trials
+from desk.tickets import rows
+
+if TYPE_CHECKING:
+    from desk.tickets import trials
 
 TrainFile = Annotated[Path, typer.Option("--train", help="CSV or JSONL to learn from.")]
 TestFile = Annotated[Path, typer.Option("--test", help="CSV or JSONL to be judged on.")]
@@ -42,6 +45,8 @@ def triage(
     oos_recall_at_80_kept judge the other gate, which asks whether a text is like anything that was labelled. null: does
     not apply, e.g. too few rows to calibrate.
     """
+    from desk.tickets import trials  # brings scikit-learn, seconds that no other command should pay for
+
     learnt, judged = _pairs(train, text, label), _pairs(test, text, label)
     with progress() as bar:
         task = bar.add_task("embedding", total=None)
@@ -63,6 +68,8 @@ def risk(train: TrainFile, test: TestFile, label: LabelColumn, as_json: AsJson =
     base_rate is the share of 1 in the test file. The product's `predict_sla` works from the organization's own closed
     tickets instead.
     """
+    from desk.tickets import trials  # brings scikit-learn, seconds that no other command should pay for
+
     _show("risk", trials.risk(_table(train, label), _table(test, label), label), as_json)
 
 
@@ -76,6 +83,8 @@ def sentiment(
     as_json: AsJson = False,
 ) -> None:
     """Moods of texts: by a head learnt from --train, or by the lexicon alone (labels 1/0 or positive/negative)."""
+    from desk.tickets import trials  # brings scikit-learn, seconds that no other command should pay for
+
     learnt = _pairs(train, text, label) if train else None
     judged = _pairs(test, text, label)
     with progress() as bar:
@@ -109,7 +118,7 @@ def _table(path: Path, *needed: str) -> list[dict[str, str]]:
     return [{name: row.values.get(name, "") for name in columns} for row in found]
 
 
-def _show(title: str, figures: trials.Figures, as_json: bool) -> None:
+def _show(title: str, figures: "trials.Figures", as_json: bool) -> None:
     if as_json:
         show_json(figures)
     else:

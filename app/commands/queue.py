@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from app.output import AsJson, console, show_json, show_table
-from brokers import broker
 from desk.errors import InvalidInput
 from pgbroker import dead_letters
 from pgbroker import stats as figures
+from pgbroker.connections import Connections
 
 dead = typer.Typer(
     no_args_is_help=True, help="Messages that failed for good: look at them, send them again, discard them."
@@ -27,8 +27,8 @@ def register(app: typer.Typer) -> None:
 
 def stats(as_json: AsJson = False) -> None:
     """What waits, runs, is done and is dead, per queue and actor, and which worker processes live."""
-    by_actor = figures.by_actor(broker.connections)
-    processes = figures.processes(broker.connections)
+    by_actor = figures.by_actor(_connections())
+    processes = figures.processes(_connections())
     if as_json:
         show_json({"queues": by_actor, "processes": processes})
         return
@@ -43,7 +43,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """The newest dead letters."""
-    found = dead_letters.listed(broker.connections, actor=actor, limit=limit)
+    found = dead_letters.listed(_connections(), actor=actor, limit=limit)
     if as_json:
         show_json(found)
         return
@@ -53,7 +53,7 @@ def list_(
 @dead.command()
 def show(message_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
     """One dead letter: its message, its error with traceback, and what happened to it."""
-    letter = dead_letters.shown(broker.connections, message_id)
+    letter = dead_letters.shown(_connections(), message_id)
     if as_json:
         show_json(letter)
         return
@@ -70,14 +70,14 @@ def show(message_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJs
 def retry(ids: Ids = None, actor: Actor = None, everything: All = False, as_json: AsJson = False) -> None:
     """Send dead letters again: these, all of an actor, or all. Their retries are counted from zero."""
     _chosen(ids, actor, everything)
-    _tell("sent again", dead_letters.retry(broker.connections, ids or None, actor=actor), as_json)
+    _tell("sent again", dead_letters.retry(_connections(), ids or None, actor=actor), as_json)
 
 
 @dead.command()
 def discard(ids: Ids = None, actor: Actor = None, everything: All = False, as_json: AsJson = False) -> None:
     """Throw dead letters away for good: these, all of an actor, or all."""
     _chosen(ids, actor, everything)
-    _tell("discarded", dead_letters.discard(broker.connections, ids or None, actor=actor), as_json)
+    _tell("discarded", dead_letters.discard(_connections(), ids or None, actor=actor), as_json)
 
 
 def _chosen(ids: list[str] | None, actor: str | None, everything: bool) -> None:
@@ -90,3 +90,10 @@ def _tell(what: str, ids: list[str], as_json: bool) -> None:
         show_json({"ids": ids})
     else:
         console.print(f"{len(ids)} {what}", highlight=False)
+
+
+def _connections() -> Connections:
+    # Only when a command runs: importing the broker reads the settings, and a bad one is for the command to tell.
+    from brokers import broker
+
+    return broker.connections

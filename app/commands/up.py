@@ -13,7 +13,7 @@ import typer
 from app.commands.init import tell
 from app.install import declare_actors, install
 from app.output import errors
-from app.processes import start_desk
+from app.processes import refuse_taken_port, start_desk
 from app.up import Processes
 from app.web.access import refuse_open_door
 from desk import database
@@ -34,13 +34,15 @@ def up(
     Ctrl-C ends all of it: what runs is finished, nothing is left. A process that dies is started again; one that keeps
     dying ends the rest, with exit status 1.
     """
+    port = port or settings().web_port
     refuse_open_door()
+    refuse_taken_port(settings().web_host, port)
     with _asked_to_stop() as stop:
         try:
             tell(install(), declare_actors())
             _get_model(stop)
             if not stop.is_set():
-                _run(stop, workers, threads, port or settings().web_port)
+                _run(stop, workers, threads, port)
         finally:
             database.close()
             server = database.embedded()

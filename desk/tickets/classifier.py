@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, lapack
-from sklearn.linear_model import LogisticRegression
 
 Vectors = NDArray[np.float32]
 
@@ -77,6 +76,8 @@ class Classifier:
         self.calibrated = len(right) >= ENOUGH and 0 < int(right.sum()) < len(right)
         self.floor = UNCALIBRATED_FLOOR  # of Answer.known: below it, nothing like this was labelled
         if self.calibrated:
+            from sklearn.linear_model import LogisticRegression  # seconds that no other command should pay for
+
             self._calibration = LogisticRegression(C=10.0).fit(_features(left_out, nearest), right)
             known = left_out.max(axis=1).clip(0) * nearest.clip(0)
             self.floor = float(np.quantile(known[right], STRANGE))
