@@ -11,6 +11,7 @@ import pytest
 from builders import new_organization
 from workers import work_off
 
+from actors.kb import QUEUE
 from brokers import broker
 from desk import database
 from desk.kb import importing, search
@@ -65,7 +66,7 @@ def test_two_help_centres_become_searchable_side_by_side_and_never_mix(kb, owner
         organizations[name] = new_organization(owner, name)
         taken = importing.put(organizations[name], importing.read(folder / "articles_en.jsonl"))
         assert (taken.taken, taken.changed, taken.refused) == (articles, articles, [])
-    work_off(broker, "kb", seconds=800, threads=2)
+    work_off(broker, QUEUE, seconds=800, threads=2)
     own = {}
     for name, organization in organizations.items():
         with database.transaction(organization) as connection:

@@ -122,7 +122,7 @@ def test_a_source_that_is_none_is_named(kb, tmp_path):
 
 def test_an_unknown_organization_is_refused_with_the_remedy_which_works(kb, tmp_path):
     source = jsonl(tmp_path / "kb.jsonl", article())
-    with pytest.raises(NotFound, match="no organization 'New'. There are: Acme. Add --create-org"):
+    with pytest.raises(NotFound, match=r"no organization 'New'\. There are: Acme\. Add --create-org"):
         run("import", str(source), "--org", "New")
     with pytest.raises(NotFound, match="no organization 'New'"):
         run("search", "x", "--org", "New")
