@@ -28,7 +28,7 @@ from psycopg2.extensions import connection as Connection
 from desk import database, log
 from desk.settings import settings
 from pgbroker import PostgresBroker
-from pgbroker.middleware import Retries, Tenants, Ticks
+from pgbroker.middleware import QueueOptions, Retries, Tenants, Ticks
 
 log.configure()
 
@@ -51,6 +51,7 @@ def _url() -> str:
 broker = PostgresBroker(
     _url,
     middleware=[
+        QueueOptions(),  # before the consumers start: every -Q counts, not only the last
         StartLine(),
         AgeLimit(),  # first: what is too old starts no timer
         TimeLimit(time_limit=600_000),  # around everything below; each actor has a limit of its own as well
