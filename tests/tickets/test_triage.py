@@ -89,10 +89,13 @@ def test_a_label_of_one_organization_never_shows_in_another(
 
 def test_its_own_guesses_are_not_learnt_from(model_dir, labelled, ticket, run_jobs, ask):
     labelled()
+    ticket("Is my card on its way?")
+    run_jobs("tickets")  # from now on the delivery tickets have vectors
     ask("update tickets set category_by = 'triage' where category = 'delivery'")
-    ticket("My card has not arrived")
+    made = ticket("My card has not arrived")
     run_jobs("tickets")
-    assert ask("select reason from triage_results") == ["only one category was used so far: refund"]
+    reasons = ask("select reason from triage_results where ticket_id = %s", made)
+    assert reasons == ["only one category was used so far: refund"]
 
 
 def test_an_edit_during_the_job_leaves_the_result_to_the_next_one(
