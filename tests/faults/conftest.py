@@ -31,7 +31,11 @@ class Processes:
         log = self._logs / f"{len(self.started)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [str(BIN / program), *arguments], env=self._environment, stdout=output, stderr=subprocess.STDOUT, cwd=HERE
+                [str(BIN / program), *arguments],
+                env=self._environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=HERE,
             )
         process.log = log  # type: ignore[attr-defined]
         self.started.append(process)

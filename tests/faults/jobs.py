@@ -1,4 +1,4 @@
-"""Actors for the processes of these tests; imported by `dramatiq jobs` and `periodiq jobs`, and by the tests themselves."""
+"""Actors for the processes of these tests; imported by `dramatiq jobs` and `periodiq jobs`."""
 
 import os
 import signal
@@ -17,7 +17,9 @@ def _url() -> str:
     return os.environ["TEST_BROKER_URL"]
 
 
-broker = PostgresBroker(_url, middleware=[CurrentMessage(), Ticks(), Retries(max_retries=2, min_backoff=10)], results=False)
+broker = PostgresBroker(
+    _url, middleware=[CurrentMessage(), Ticks(), Retries(max_retries=2, min_backoff=10)], results=False
+)
 dramatiq.set_broker(broker)
 
 

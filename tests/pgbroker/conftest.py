@@ -43,7 +43,7 @@ class Look:
 
     def rows(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
         with self._owner.cursor() as cursor:
-            cursor.execute(statement, parameters)
+            cursor.execute(statement, parameters[0] if parameters and isinstance(parameters[0], dict) else parameters)
             if cursor.description is None:
                 return []
             names = [column.name for column in cursor.description]

@@ -7,8 +7,8 @@ import pytest
 from workers import until, working
 
 from pgbroker import DatabaseAway
-from pgbroker.leased import LeasedMessage
 from pgbroker.lease import MISSED_SECONDS, MOST_DEATHS
+from pgbroker.leased import LeasedMessage
 from pgbroker.statements import sql
 
 
@@ -175,7 +175,7 @@ def test_d19_a_connection_that_drops_under_a_running_job_makes_nothing_run_twice
 
 
 def test_d12_times_are_right_in_any_time_zone(broker, note, look, server, database_name):
-    look.rows(f'alter role atum_worker in database "{database_name}" set timezone = \'America/New_York\'')
+    look.rows(f"alter role atum_worker in database \"{database_name}\" set timezone = 'America/New_York'")
     note.send()
     (row,) = look.rows("select abs(extract(epoch from now() - mtime)) < 60 as right from dramatiq.queue")
     assert row["right"]

@@ -267,7 +267,7 @@ def test_a_worker_that_stops_gives_back_what_it_had_not_started(broker, look):
     with working(broker, threads=1) as worker:
         assert began.wait(10)
         for consumer in worker.consumers.values():
-            until(lambda: consumer.consumer)
+            until(lambda consumer=consumer: consumer.consumer)
         broker.emit_before("worker_shutdown", worker)
         go_on.set()
         until(lambda: len(look.finished) == 1)

@@ -84,9 +84,8 @@ def test_p06_one_actor_that_cannot_be_sent_does_not_stop_the_others(broker, swee
 
 def test_p08_a_tick_that_waited_for_long_runs(broker, sweep, look):
     Scheduler([sweep]).send_due()
-    look.rows(
-        """update dramatiq.queue set message = jsonb_set(message, '{options,scheduled_at}', '"2020-01-01T00:00:00+00:00"')"""
-    )
+    long_ago = '"2020-01-01T00:00:00+00:00"'
+    look.rows("update dramatiq.queue set message = jsonb_set(message, '{options,scheduled_at}', %s)", long_ago)
     work_off(broker)
     assert sweep.ran == [1]
 

@@ -18,7 +18,9 @@ def note(broker):
 
 
 def test_args_and_kwargs_arrive(broker, note, look):
-    (row,) = look.rows("""select pgbroker.enqueue('note', '[1, "two"]', '{"three": [4]}', tenant => 'acme')::text as id""")
+    (row,) = look.rows(
+        """select pgbroker.enqueue('note', '[1, "two"]', '{"three": [4]}', tenant => 'acme')::text as id"""
+    )
     (waiting,) = look.waiting
     assert (waiting["queue_name"], waiting["priority"], waiting["tenant"]) == ("notes", 3, "acme")
     assert waiting["message"]["message_id"] == row["id"]
