@@ -3,8 +3,9 @@
 --
 -- similarity  of the chunk's vector to the question's (null without vectors)
 -- coverage    BM25 of the chunk as a share of the most that the question allows: 1 would be every word, many times
--- score       similarity, a little for common words, much where a passage has more than a third of the question's rare
---             words: then it repeats what was asked. Each leg alone: %(similarity_weight)s or %(coverage_weight)s is 0.
+-- score       of a chunk: similarity, a little for common words, much where it has more than a third of the question's
+--             rare words: then it repeats what was asked. It decides whether the article is relevant.
+--             of an article: that of its best chunk and a part of the next two's. It decides the order.
 with visible as (
     select chunk.*, article.external_id, article.title, article.revision, article.category
       from chunks as chunk
@@ -58,15 +59,27 @@ with visible as (
       from visible
       left join chunk_similarities(%(organization_id)s, %(model_id)s::smallint, %(question)s) as near using (chunk_sha)
       left join covered using (article_id, ord)
+), placed as (
+    select *, row_number() over (partition by article_id order by score desc, ord) as place from scored
+), supported as (
+    -- An article of which other passages are near, too, is rather about it than one with a stray sentence.
+    select article_id,
+           max(score) + %(support_weight)s
+           * coalesce(avg(score) filter (where place > 1), 0.8 * max(score)) as score
+      from placed
+     where place <= 3
+     group by article_id
 ), best as (
-    select distinct on (article_id) * from scored order by article_id, score desc, ord
+    select placed.*, supported.score as article_score
+      from placed join supported using (article_id)
+     where place = 1
 )
 select best.article_id, best.external_id, best.title, best.revision, best.category, best.heading_path,
        ts_headline(best.config, best.text, coalesce(any_word.query, ''::tsquery),
                    'StartSel="", StopSel="", MaxWords=45, MinWords=25') as excerpt,
-       best.text as passage, best.score, best.similarity, best.coverage
+       best.text as passage, best.article_score as score, best.similarity, best.coverage
   from best
   left join any_word on any_word.config = best.config
  where best.score >= %(least)s
- order by best.score desc, best.article_id
+ order by best.article_score desc, best.article_id
  limit %(top)s
