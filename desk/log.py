@@ -24,7 +24,7 @@ def configure() -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if settings().log_format == "json"
-        # Plain tracebacks: the pretty ones print local variables, customers' words among them, and take seconds when long.
+        # Plain tracebacks: the pretty ones print local variables, customers' words among them, and take seconds.
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
