@@ -4,13 +4,14 @@ Five fields of cron(5) in UTC: minute, hour, day of month, month, day of week. E
 sent once, however many schedulers run or restart (`pgbroker.slots`).
 """
 
+from dramatiq import Actor
 from periodiq import cron
 
 from actors.kb import resume_indexing
 from actors.sla import extend_calendars, sweep_slas
 from actors.upkeep import clean_up, snapshot_metrics
 
-TIMETABLE = {
+TIMETABLE: dict[Actor, str] = {
     sweep_slas: "* * * * *",  # clocks that crossed a threshold, told within the minute
     resume_indexing: "*/5 * * * *",  # articles that are due and whose message was lost
     snapshot_metrics: "0 * * * *",  # the hour's figures of each organization

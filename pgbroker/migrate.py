@@ -1,7 +1,7 @@
 """Numbered SQL files, applied once each, forward only.
 
-Promises: safe when ten processes start at once (an advisory lock that the transaction holds) and safe to run twice; each
-file and its ledger row commit together, so a run that was killed leaves whole steps only.
+Promises: safe when ten processes start at once (an advisory lock that the transaction holds) and safe to run twice;
+each file and its ledger row commit together, so a run that was killed leaves whole steps only.
 
 Why not a library: yoyo locks with a row that a killed run leaves behind, Alembic wants each step in Python. A file may
 begin with `-- requires: <extension>`; where that extension cannot be installed the file is left for a later run and

@@ -53,6 +53,7 @@ create table pgbroker.finished (
     history      jsonb not null
 );
 create index finished_by_age on pgbroker.finished (finished_at);
+create index finished_by_tenant on pgbroker.finished (tenant, finished_at);
 
 create table pgbroker.dead_letters (
     message_id   uuid primary key,
