@@ -49,3 +49,11 @@ def resume_indexing() -> None:
         organizations_found = indexing.resume(connection)
     if organizations_found:
         logger.info("indexing_resumed", organizations=organizations_found)
+
+
+@dramatiq.actor(queue_name=QUEUE, time_limit=60_000)
+def resume_indexing() -> None:
+    """The tick: send what has lost its message (discarded by hand, say, or dead after hours without a database)."""
+    organizations_sent = indexing.send_overdue()
+    if organizations_sent:
+        logger.warning("indexing_was_overdue", organizations=organizations_sent)

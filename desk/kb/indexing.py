@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -28,6 +29,7 @@ BATCH = 16  # articles taken at once
 PART_CHARACTERS = 100_000  # of articles that are embedded together
 SLICE = 64  # chunks embedded between two renewals of the lease, a few seconds' work
 RUN_SECONDS = 120.0  # then others get their turn; what is left has a message of its own
+OVERDUE = timedelta(minutes=2)  # due for so long, an article has lost its message
 MODEL_PAUSE_SECONDS = 60  # between two looks for a model that is not there
 
 logger = log.get(__name__)
@@ -94,6 +96,13 @@ def resume(connection: Connection) -> int:
         cursor.execute(statement("desk.kb", "resume"))
         row = cursor.fetchone()
         return row[0] if row else 0
+
+
+def send_overdue(due_for: timedelta = OVERDUE) -> int:
+    """Send the message of each organization of which an article has been due for that long. Returns how many."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("select send_overdue_indexing(%s)", (due_for,))
+        return cursor.fetchone()[0]  # type: ignore[index]
 
 
 def make_stale(connection: Connection, organization_id: UUID) -> int:

@@ -182,6 +182,18 @@ create constraint trigger article_index_send_inserted after insert on article_in
 create constraint trigger article_index_send_updated after update of wanted_at on article_index
     deferrable initially deferred for each row execute function article_index_send();
 
+-- The safety net below the messages: one for each organization of which something has been due for so long. Returns how
+-- many. A message may be discarded by hand or die with a database that was away for hours; the rows remember.
+create function send_overdue_indexing(due_for interval) returns integer
+    language sql security definer set search_path = public as $$
+        select count(pgbroker.enqueue('index_articles', args => jsonb_build_array(overdue.organization_id),
+                   queue => 'kb', unique_key => 'index_articles:' || overdue.organization_id,
+                   tenant => overdue.organization_id::text))
+          from (select distinct entry.organization_id
+                  from article_index entry join models on models.id = entry.model_id and models.state = 'active'
+                 where entry.state = 'pending' and entry.next_try_at <= now() - due_for) as overdue
+    $$;
+
 -- Without pgvector there are no vectors to compare or to count; 0005_vectors.sql replaces these two.
 create function chunk_similarities(organization uuid, model smallint, question text)
     returns table (chunk_sha bytea, similarity double precision)

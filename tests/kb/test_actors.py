@@ -71,3 +71,12 @@ def test_an_organization_that_does_not_exist_is_a_dead_letter_at_once(kb, identi
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute("select count(*) from pgbroker.dead_letters")
         assert cursor.fetchone() == (2,)
+
+
+def test_the_tick_sends_what_has_lost_its_message(kb):
+    kb.put("pay", "Invoices", "We send the bill on the first of each month.")
+    kb.rows("delete from dramatiq.queue")
+    kb.rows("update article_index set next_try_at = now() - interval '3 minutes'")
+    actors.resume_indexing.send()
+    work_off(broker, "kb", seconds=60)
+    assert kb.found("when does the bill come") == ["pay"]

@@ -88,6 +88,26 @@ def test_an_edit_while_the_old_text_is_being_embedded_wins(kb, monkeypatch):
     kb.assert_vectors_equal_distinct_chunks_of_what_is_published()
 
 
+def test_what_did_not_change_while_it_was_being_embedded_is_not_embedded_again(kb, embedded_texts, monkeypatch):
+    kb.put("a", "Delivery", page(5))
+    listening = embedding.embed
+    edits = iter(range(3))
+
+    def edited_meanwhile(texts):
+        vectors = listening(texts)
+        for number in edits:
+            kb.put("a", "Delivery", f"{page(5)}\n\n## News\n\nEdited {number} times.")
+            break
+        return vectors
+
+    monkeypatch.setattr(embedding, "embed", edited_meanwhile)
+    outcome = kb.index()
+    assert (outcome.articles, outcome.left) == (1, 0)
+    assert {text: count for text, count in Counter(embedded_texts).items() if count > 1} == {}
+    assert kb.state("a") == ("ok", 0, 4, 4)
+    kb.assert_vectors_equal_distinct_chunks_of_what_is_published()
+
+
 def test_an_article_saved_a_hundred_times_is_embedded_twice_at_the_most(kb, embedded_texts):
     stop = threading.Event()
 
@@ -321,6 +341,19 @@ def test_before_the_first_vector_the_configured_model_is_the_active_one(kb, monk
     assert kb.index().articles == 1
     assert kb.rows("select name from models where state = 'active'") == [("BAAI/bge-small-en-v1.5",)]
     assert kb.rows("select count(*) from article_index") == [(1,)]
+
+
+def test_an_article_that_lost_its_message_gets_another(kb, other_kb):
+    kb.put("a", "A", "Text.")
+    other_kb.put("b", "B", "Text.")
+    kb.rows("delete from dramatiq.queue")
+    assert indexing.send_overdue() == 0  # it is only just due
+    kb.rows("update article_index set next_try_at = now() - interval '3 minutes'")
+    assert indexing.send_overdue() == 2
+    assert indexing.send_overdue() == 2
+    assert sorted(args for _, args, _ in kb.messages()) == sorted(
+        [[str(kb.organization)], [str(other_kb.organization)]]
+    )
 
 
 def test_an_organization_that_does_not_exist_is_named(kb):
