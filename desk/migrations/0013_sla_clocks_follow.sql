@@ -63,18 +63,16 @@ end $$;
 create function sla_bank(ticket uuid, metrics text[], at timestamptz) returns void
     language plpgsql as $$
 declare
-    clock    sla_clocks;
-    ended    timestamptz;
-    used     numeric;
+    clock  sla_clocks;
+    used   numeric;
 begin
     for clock in select * from sla_clocks c where c.ticket_id = ticket and c.state = 'running' and c.metric = any (metrics) loop
-        ended := greatest(at, clock.running_since);  -- a transaction may have begun before the one that it waited for
-        used := business_elapsed(clock.calendar_version_id, clock.running_since, ended);
+        used := business_elapsed(clock.calendar_version_id, clock.running_since, at);
         insert into sla_spans (organization_id, ticket_id, metric, cycle, started_at, ended_at, used_before, used_seconds,
                                calendar_version_id)
-        select clock.organization_id, clock.ticket_id, clock.metric, clock.cycle, clock.running_since, ended,
+        select clock.organization_id, clock.ticket_id, clock.metric, clock.cycle, clock.running_since, at,
                clock.used_seconds, used, clock.calendar_version_id
-         where ended > clock.running_since;
+         where at > clock.running_since;  -- a transaction may have begun before the one that it waited for
         update sla_clocks c set state = 'paused', running_since = null, used_seconds = c.used_seconds + used
          where (c.ticket_id, c.metric, c.cycle) = (clock.ticket_id, clock.metric, clock.cycle);
     end loop;

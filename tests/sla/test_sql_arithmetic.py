@@ -123,3 +123,20 @@ def test_publishing_the_same_calendar_again_writes_nothing(owner, organization):
     assert published.new == ()
     moved = publish(owner, organization, {**POLICY, "calendar": {**OFFICE, "timezone": "UTC"}})
     assert (moved.calendars["Office"], moved.policies["Standard"], moved.new) == (2, 1, ("calendar Office",))
+
+
+def test_a_calendar_that_was_just_published_is_looked_up_by_its_index(desk, owner):
+    """Without statistics the planner would sort all of a calendar's periods at every look-up."""
+    with owner.cursor() as cursor:
+        cursor.execute("select id from calendar_versions")
+        (version,) = cursor.fetchone()
+        cursor.execute("select pg_stat_reset()")
+        for number in range(20):
+            cursor.execute("select business_add(%s, %s, 1000000)", (version, datetime(2024, 6, 3, number, tzinfo=UTC)))
+        cursor.execute("select pg_stat_force_next_flush()")
+        cursor.execute(
+            "select sum(idx_scan), sum(idx_tup_read) from pg_stat_user_indexes where relname = 'calendar_periods'"
+        )
+        scans, entries = cursor.fetchone()
+    assert scans == 40
+    assert entries <= 80, "it read more than the entries that it needs"

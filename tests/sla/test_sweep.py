@@ -42,6 +42,7 @@ def test_several_crossed_since_the_last_sweep_are_recorded_and_the_worst_is_told
     assert found.crossings == 3
     assert desk.told(ticket) == [100]
     assert desk.run(None, "select kind, detail -> 'crossed' from notifications") == [("sla_breach", [75, 90, 100])]
+    assert desk.run(None, "select crossed, next_event_at from sla_clocks") == [(100, None)], "nothing is ahead"
     assert sweep(owner, minutes(240) + timedelta(days=4)).crossings == 0
 
 
