@@ -42,15 +42,6 @@ def reembed(organization_id: str) -> None:
     logger.info("reembedding_started", articles=articles)
 
 
-@dramatiq.actor(queue_name=QUEUE, max_retries=3, time_limit=60_000)
-def resume_indexing() -> None:
-    """The safety net: a message for every organization with articles that are due and may have lost theirs."""
-    with in_transaction() as connection:
-        organizations_found = indexing.resume(connection)
-    if organizations_found:
-        logger.info("indexing_resumed", organizations=organizations_found)
-
-
 @dramatiq.actor(queue_name=QUEUE, time_limit=60_000)
 def resume_indexing() -> None:
     """The tick: send what has lost its message (discarded by hand, say, or dead after hours without a database)."""

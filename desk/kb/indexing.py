@@ -23,7 +23,6 @@ from desk.kb import chunking, embedding, store
 from desk.kb.chunking import Chunk
 from desk.kb.embedding import Vectors
 from desk.kb.store import Article, Run, Superseded, VectorsMissing
-from desk.sql import statement
 
 BATCH = 16  # articles taken at once
 PART_CHARACTERS = 100_000  # of articles that are embedded together
@@ -88,21 +87,6 @@ def try_again_later(organization_id: UUID, after_seconds: int = MODEL_PAUSE_SECO
             " tenant => %(id)s::uuid::text)",
             {"id": organization_id, "seconds": after_seconds},
         )
-
-
-def resume(connection: Connection) -> int:
-    """Send a message to every organization with articles that are due. Returns to how many; serves all of them."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement("desk.kb", "resume"))
-        row = cursor.fetchone()
-        return row[0] if row else 0
-
-
-def send_overdue(due_for: timedelta = OVERDUE) -> int:
-    """Send the message of each organization of which an article has been due for that long. Returns how many."""
-    with database.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute("select send_overdue_indexing(%s)", (due_for,))
-        return cursor.fetchone()[0]  # type: ignore[index]
 
 
 def make_stale(connection: Connection, organization_id: UUID) -> int:
