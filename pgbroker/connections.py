@@ -100,7 +100,8 @@ class Connections:
 
     def translated(self, error: psycopg2.Error) -> PgBrokerError:
         """The error of this package that says what a psycopg2 error means."""
-        if isinstance(error, _NO_SCHEMA):
+        # A login or database that does not exist yet has no error code of its own while connecting.
+        if isinstance(error, _NO_SCHEMA) or (error.pgcode is None and "does not exist" in str(error)):
             return SchemaMissing(f"The database lacks the broker's schema ({_one_line(error)}). {self._install_hint}")
         if isinstance(error, _AWAY):
             return DatabaseAway(f"The database cannot be used: {_one_line(error)}.")

@@ -181,6 +181,13 @@ def test_a_database_without_schema_says_what_to_run(server, note):
     broker.close()
 
 
+def test_a_login_or_database_that_does_not_exist_yet_says_what_to_run(server, note):
+    for url in (server.url(user="nobody_yet"), server.url(database="nothing_yet")):
+        with pytest.raises(SchemaMissing, match="atum init") as error:
+            PostgresBroker(url, install_hint="Run `atum init` first.").enqueue(note.message())
+        assert "\n" not in str(error.value)
+
+
 def test_making_a_broker_asks_for_no_database():
     def never():
         raise AssertionError("asked")
@@ -201,6 +208,21 @@ def test_d05_more_senders_than_connections_wait_instead_of_failing(broker, note,
 
 def test_a_connection_that_the_server_closed_is_replaced_unnoticed(broker, note, look):
     note.send(1)
-    look.rows("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'pgbroker:%%'")
+    look.rows("select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgbroker:%%'")
     note.send(2)
     assert len(look.waiting) == 2
+
+
+def test_d06_a_transaction_after_the_server_closed_the_connection_works(broker, look):
+    assert broker.connections.execute("select 1") == [(1,)]
+    look.rows("select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgbroker:%%'")
+    with broker.connections.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("select 1")
+
+
+def test_d06_a_connection_that_is_lost_in_use_is_a_connection_error_for_dramatiq(broker, look):
+    with pytest.raises(dramatiq.errors.ConnectionError):
+        broker.connections.execute("select pg_terminate_backend(pg_backend_pid())")
+    with pytest.raises(dramatiq.errors.ConnectionError), broker.connections.transaction() as connection:
+        connection.close()
+        connection.cursor()

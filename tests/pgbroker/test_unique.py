@@ -44,6 +44,27 @@ def test_a_message_that_runs_does_not_stop_the_next(broker, note, look):
     assert look.finished[0]["message"]["options"]["unique_key"] == "ticket 1"
 
 
+def test_a_retry_does_not_collide_with_the_next_that_waits(broker, look):
+    first_began, second_sent = Event(), Event()
+    runs = []
+
+    @dramatiq.actor(broker=broker, min_backoff=1)
+    def job(number):
+        runs.append(number)
+        if runs == [1]:
+            first_began.set()
+            assert second_sent.wait(10)
+            raise ValueError("once")
+
+    job.send_with_options(args=(1,), unique_key="ticket 1")
+    with working(broker, threads=1):
+        assert first_began.wait(10)
+        job.send_with_options(args=(2,), unique_key="ticket 1")
+        second_sent.set()
+        until(lambda: len(look.finished) == 2)
+    assert sorted(runs) == [1, 1, 2]
+
+
 def test_sql_and_python_share_the_keys(note, look):
     first = note.send_with_options(args=(1,), unique_key="ticket 1")
     (row,) = look.rows(
