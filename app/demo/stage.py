@@ -13,7 +13,7 @@ from threading import Event, Thread
 
 from app import processes as desk_processes
 from app.install import declare_actors, install
-from app.output import console
+from app.output import console, progress
 from app.up import Processes
 from desk import database
 from desk.embedded import EmbeddedServer
@@ -74,10 +74,20 @@ def stage() -> Iterator[Stage]:
                 watcher.join()
 
 
+def _model() -> Path:
+    with progress() as bar:
+        task = bar.add_task("looking for the embedding model", total=None)
+
+        def report(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done // 1_000_000, total=total // 1_000_000 or None)
+
+        return model.ensure(report)
+
+
 @contextlib.contextmanager
 def _own_home() -> Iterator[Path]:
     """ATUM_HOME is a fresh folder below the real one, and no setting of the user's but the model reaches the demo."""
-    directory = model.ensure()
+    directory = _model()
     home = settings().home / "demo"
     before_environment, before_folder = dict(os.environ), Path.cwd()
     _remove(home)
