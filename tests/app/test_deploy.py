@@ -109,13 +109,14 @@ def test_the_compose_services_serve_every_declared_queue(compose: dict[str, Any]
 
 
 def test_atum_up_serves_every_declared_queue():
-    from app.processes import assign
+    from app.processes import assign, worker
 
     assert {queue for queues in QUEUES.values() for queue in queues} == declared_queues()
     for workers in range(1, 9):
         assigned = assign(workers)
         assert len(assigned) == workers
-        assert {queue for queues in assigned.values() for queue in queues} == declared_queues()
+        served = set.union(*(served_queues(worker(queues, threads=8)[2:]) for queues in assigned.values()))
+        assert served == declared_queues()
 
 
 def test_the_compose_file_says_only_what_the_specification_knows(compose: dict[str, Any]):

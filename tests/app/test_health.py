@@ -101,7 +101,12 @@ def test_a_queue_that_nobody_serves_is_red_and_named(running, owner, established
         found = established()["queue"]
         assert found["status"] == "red"
         assert re.search(r"Queue tickets: the next message in line has waited 60\d seconds", found["detail"])
-        # Later than now is not waiting, whatever its priority.
+        # What is more urgent but due later does not hide it.
+        cursor.execute(
+            "select pgbroker.enqueue('triage_ticket', queue => 'tickets', delay => '1 hour', priority => -1)"
+        )
+        assert established()["queue"]["status"] == "red"
+        # Later than now is not waiting.
         cursor.execute("update dramatiq.queue set run_at = now() + interval '1 minute'")
     assert established()["queue"]["status"] == "ok"
 
