@@ -89,6 +89,13 @@ def try_again_later(organization_id: UUID, after_seconds: int = MODEL_PAUSE_SECO
         )
 
 
+def send_overdue(due_for: timedelta = OVERDUE) -> int:
+    """Send the message of each organization of which an article has been due for that long. Returns how many."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("select send_overdue_indexing(%s)", (due_for,))
+        return cursor.fetchone()[0]  # type: ignore[index]
+
+
 def make_stale(connection: Connection, organization_id: UUID) -> int:
     """Have every article of this organization chunked and embedded anew; search keeps the old until the new is there.
 
