@@ -1,5 +1,5 @@
--- Seconds until the next message of these queues is due; null where none waits. Called by Engine when a claim found none.
--- Served by queue_waiting: one probe per queue and priority in use, however many messages lie in the future.
+-- Seconds until the next message of these queues is due; null where none waits. Called by Engine when a claim found
+-- none. Served by queue_waiting: one probe per queue and priority in use, however many messages lie in the future.
 with recursive level (queue_name, priority) as (
     select w.queue_name,
            (select min(q.priority) from dramatiq.queue q where q.state = 'queued' and q.queue_name = w.queue_name)

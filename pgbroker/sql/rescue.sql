@@ -1,10 +1,11 @@
 -- Messages of processes that are gone wait again; the ones that were there when their worker died for the last time
--- allowed become dead letters. Returns (id, actor, queue, whether it is dead). Called by every Lifeline; SKIP LOCKED shares.
+-- allowed become dead letters. Returns (id, actor, queue, whether it is dead). Called by every Lifeline; SKIP LOCKED
+-- shares.
 --
--- A process is gone when its beat is older than its lease, or when it missed its beat and its connection is gone, too: a
--- stalled process still has its connection, a living one that lost its connection beats again at once over another.
--- After a start of the server everybody gets a lease's time to come back.
--- Served by processes_pkey, queue_running, queue_pkey.
+-- A process is gone when its beat is older than its lease, or when it missed its beat and its connection is gone, too:
+-- a stalled process still has its connection, a living one that lost its connection beats again at once over another.
+-- After a start of the server everybody gets a lease's time to come back. Served by processes_pkey, queue_running,
+-- queue_pkey.
 with gone as materialized (
     select p.process_id
       from pgbroker.processes p
@@ -14,7 +15,8 @@ with gone as materialized (
                 and not exists (select from pg_stat_activity a where a.pid = p.backend_pid)))
        for update skip locked
 ), orphaned as materialized (
-    select q.message_id, jsonb_array_length(jsonb_path_query_array(q.history, '$[*] ? (@.event == "rescued")')) as rescues
+    select q.message_id,
+           jsonb_array_length(jsonb_path_query_array(q.history, '$[*] ? (@.event == "rescued")')) as rescues
       from dramatiq.queue q
      where q.state = 'consumed'
        -- also guards a claim that is newer than this statement's view of the processes

@@ -1,5 +1,5 @@
--- What is there per queue and actor. Called by pgbroker.stats. Reads the queue, finished and dead_letters once each; ages in
--- seconds, of the oldest message that is due and waits.
+-- What is there per queue and actor. Called by pgbroker.stats. Reads the queue, finished and dead_letters once each;
+-- ages in seconds, of the oldest message that is due and waits.
 with counted as (
     select queue_name, actor_name,
            count(*) filter (where state = 'queued' and run_at <= now()) as waiting,

@@ -180,7 +180,9 @@ def test_d19_a_connection_that_drops_under_a_running_job_makes_nothing_run_twice
     slow.send()
     with working(broker):
         assert began.wait(10)
-        look.rows("select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgbroker:%%'")
+        look.rows(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgbroker:%%'"
+        )
         beats = broker.engine.lifeline._beats
         until(lambda: broker.engine.lifeline._beats >= beats + 4)
         go_on.set()
