@@ -70,9 +70,11 @@ def status_(
     if as_json:
         show_json([{"organization": name, "coverage": one.coverage, **asdict(one)} for name, one in found.items()])
         return
-    shown = ("published", "searchable", "chunks", "vectors", "pending", "dead", "lag_seconds")
+    shown = ("published", "chunks", "vectors", "pending", "dead")
     rows = [
-        {"organization": name, "coverage": f"{one.coverage:.0%}", **{key: getattr(one, key) for key in shown}}
+        {"organization": name, "coverage": f"{one.coverage:.0%}"}
+        | {key: getattr(one, key) for key in shown}
+        | {"lag": f"{one.lag_seconds:.0f} s"}
         for name, one in found.items()
     ]
     show_table("Knowledge bases", rows)
