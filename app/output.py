@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-console = Console()
-errors = Console(stderr=True)
+PIPED_COLUMNS = 120  # where no terminal says how wide it is
+
+console = Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else PIPED_COLUMNS)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 

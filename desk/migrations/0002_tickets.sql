@@ -96,8 +96,8 @@ begin
         values (new.organization_id, new.id, new.created_at, 'status', new.status);
         return null;
     end if;
-    insert into ticket_events (organization_id, ticket_id, kind, old_value, new_value)
-    select new.organization_id, new.id, change.kind, change.old_value, change.new_value
+    insert into ticket_events (organization_id, ticket_id, at, kind, old_value, new_value)
+    select new.organization_id, new.id, happening_at(), change.kind, change.old_value, change.new_value
       from (values ('status', old.status, new.status),
                    ('priority', old.priority, new.priority),
                    ('category', old.category, new.category),

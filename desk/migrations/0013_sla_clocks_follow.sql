@@ -43,20 +43,12 @@ begin
     return started;
 end $$;
 
--- The clocks of an accepted ticket, and the prediction that goes with them.
+-- The clocks of an accepted ticket. (Its prediction is sent by tickets_send_prediction, 0006.)
 create function sla_start_ticket(ticket tickets, at timestamptz) returns void
     language plpgsql as $$
-declare
-    metrics text[] := case when ticket.first_response_at is null then '{first_response,resolution}' else '{resolution}' end;
 begin
-    if sla_start(ticket, metrics, at) > 0
-       and (select s.predict from organization_settings s where s.organization_id = ticket.organization_id) then
-        perform pgbroker.enqueue('predict_sla',
-                                 args => jsonb_build_array(ticket.organization_id, ticket.id),
-                                 queue => 'tickets',
-                                 unique_key => 'predict_sla:' || ticket.id,
-                                 tenant => ticket.organization_id::text);
-    end if;
+    perform sla_start(ticket, case when ticket.first_response_at is null then '{first_response,resolution}'::text[]
+                                   else '{resolution}' end, at);
 end $$;
 
 -- Bank what running clocks have used; they stand afterwards.
