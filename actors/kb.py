@@ -3,7 +3,10 @@
 What is to be done stands in the rows, so a message that comes late, twice or out of order does no harm.
 """
 
+from uuid import UUID
+
 import dramatiq
+from dramatiq.middleware import CurrentMessage
 
 from brokers import in_transaction
 from desk import log, organizations
@@ -24,7 +27,8 @@ def index_articles(organization_id: str) -> None:
     Without a model it says so and comes back in a minute: that is no failure of the message's, nor of an article's.
     """
     try:
-        outcome = indexing.index(organization_id)
+        message = CurrentMessage.get_current_message()
+        outcome = indexing.index(organization_id, run_id=UUID(message.message_id) if message else None)
     except ModelUnavailable as error:
         logger.error("model_unavailable", reason=str(error))
         indexing.try_again_later(organizations.identifier(organization_id, "organization"))

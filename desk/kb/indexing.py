@@ -4,7 +4,8 @@ Promises: an article is searchable as it was or as it is, never half; a vector i
 article fails alone, with a pause that grows and a dead end after five attempts; a model that is not there is nobody's
 failure. Late, repeated and reordered messages are harmless: the rows of `article_index` say what is to be done.
 
-No transaction is open while the model works. Killed at any point, a run leaves leases that end within a minute.
+No transaction is open while the model works. Killed at any point, a run leaves leases: its message, delivered again,
+goes on with them at once, anybody else within a minute.
 """
 
 import time
@@ -49,8 +50,10 @@ class Indexed:
     left: int = 0
 
 
-def index(organization_id: UUID | str, run_seconds: float = RUN_SECONDS) -> Indexed:
+def index(organization_id: UUID | str, run_id: UUID | None = None, run_seconds: float = RUN_SECONDS) -> Indexed:
     """Bring what is stale of this organization up to date, and send the message that what is left needs.
+
+    `run_id` is the message's id: delivered again after its worker was killed, it goes on with what it had at once.
 
     Raises:
         NotFound: there is no such organization.
@@ -58,7 +61,7 @@ def index(organization_id: UUID | str, run_seconds: float = RUN_SECONDS) -> Inde
         DatabaseUnavailable: the database went away; leases end by themselves.
     """
     embedding.warm_up()
-    run = store.open_run(organization_id, uuid4())
+    run = store.open_run(organization_id, run_id or uuid4())
     outcome = Indexed()
     spare: Spare = {}
     ends_at = time.monotonic() + run_seconds

@@ -9,7 +9,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
 from desk import database, organizations
-from desk.kb import models
+from desk.kb import models, status
 from desk.kb.chunking import Chunk
 from desk.kb.embedding import Vectors
 from desk.sql import statement
@@ -22,7 +22,7 @@ SHOWN_ERROR = 500  # characters
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the indexing of one organization. `id` is what its leases carry."""
+    """One run of the indexing of one organization. `id` is what its leases carry: a run with the same id has them."""
 
     organization_id: UUID
     id: UUID
@@ -115,11 +115,10 @@ def fail(run: Run, article: Article, error: BaseException) -> None:
 
 
 def follow_up(run: Run) -> int:
-    """Send the message that what is left needs, if anything is. Returns how many articles are left."""
+    """Send the message that what is left needs. Returns how many articles are left, with those of other runs."""
     with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
         cursor.execute(statement("desk.kb", "follow_up"), run.key)
-        row = cursor.fetchone()
-        return row[1] if row else 0
+        return status.left(connection, run.organization_id)
 
 
 def swap(run: Run, article: Article, chunks: Sequence[Chunk], vectors: Mapping[bytes, Vectors]) -> None:

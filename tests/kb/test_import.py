@@ -120,20 +120,21 @@ def test_a_source_that_is_none_is_named(kb, tmp_path):
             run("import", str(tmp_path / name), "--org", "Acme")
 
 
-def test_an_unknown_organization_is_refused_with_the_remedy_which_works(kb, tmp_path):
+def test_an_unknown_organization_is_made_by_an_import_and_by_nothing_else(kb, tmp_path):
     source = jsonl(tmp_path / "kb.jsonl", article())
-    with pytest.raises(NotFound, match=r"no organization 'New'\. There are: Acme\. Add --create-org"):
-        run("import", str(source), "--org", "New")
+    with pytest.raises(NotFound, match=r"no organization 'New'\. There are: Acme\."):
+        run("import", str(source), "--org", "New", "--existing-org")
     with pytest.raises(NotFound, match="no organization 'New'"):
         run("search", "x", "--org", "New")
-    run("import", str(source), "--org", "New", "--create-org")
+    assert "The organization 'New' is new." in run("import", str(source), "--org", "New").output
+    assert "is new" not in run("import", str(source), "--org", "New").output
     assert kb.rows("select name from organizations order by 1") == [("Acme",), ("New",)]
 
 
 def test_a_bad_source_does_not_even_make_the_organization(kb, tmp_path):
     source = jsonl(tmp_path / "kb.jsonl", "nonsense")
     with pytest.raises(InvalidInput):
-        run("import", str(source), "--org", "New", "--create-org")
+        run("import", str(source), "--org", "New")
     assert kb.rows("select name from organizations") == [("Acme",)]
 
 

@@ -1,6 +1,6 @@
--- What is left to do after a run: a message now if something is due, or one at the end of the nearest pause or lease. They
--- have keys of their own, so that a fresh edit never waits behind a pause. Called by desk.kb.indexing at the end of a run.
--- Served by article_index_due.
+-- What is left to do after a run: a message now if something is due, or one at the end of the nearest pause. They have keys
+-- of their own, so that a fresh edit never waits behind a pause. What another run has is that run's to finish.
+-- Called by desk.kb.indexing at the end of a run. Served by article_index_due.
 select pgbroker.enqueue(
            'index_articles',
            args => jsonb_build_array(%(organization_id)s::uuid),
@@ -8,10 +8,10 @@ select pgbroker.enqueue(
            delay => greatest(min(next_try_at) - now(), interval '0'),
            unique_key => 'index_articles:' || case when min(next_try_at) > now() then 'later:' else '' end
                          || %(organization_id)s::uuid,
-           tenant => %(organization_id)s::uuid::text),
-       count(*)
+           tenant => %(organization_id)s::uuid::text)
   from article_index
  where organization_id = %(organization_id)s
    and model_id = %(model_id)s
    and state = 'pending'
+   and taken_by is null
 having count(*) > 0
