@@ -23,9 +23,9 @@ def find(connection: Connection, name: str) -> UUID:
         cursor.execute("select name from organizations order by name limit %s", (SHOWN + 1,))
         names = [found for (found,) in cursor.fetchall()]
     if not names:
-        raise NotFound(f"There is no organization {name!r}, nor any other. Add --create-org to an import to make it.")
+        raise NotFound(f"There is no organization {name!r}, nor any other. An import that names it makes it.")
     known = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
-    raise NotFound(f"There is no organization {name!r}. There are: {known}. Add --create-org to an import to make it.")
+    raise NotFound(f"There is no organization {name!r}. There are: {known}.")
 
 
 def find_or_create(connection: Connection, name: str) -> UUID:

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], what: str, timeout_seconds: float = 30) -> T:
+def until(condition: Callable[[], T], what: str = "the condition holds", timeout_seconds: float = 30) -> T:
     """The first truthy value of `condition`; fails the test, saying `what` was waited for, when it does not come."""
     deadline = time.monotonic() + timeout_seconds
     while True:

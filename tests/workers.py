@@ -5,25 +5,17 @@ from workers import until, work_off, working
 work_off(broker, "tickets")        # run a worker until the queue is empty; then nothing of it is left
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import dramatiq
+from waiting import until
 
 from pgbroker import PostgresBroker
 
+__all__ = ["until", "work_off", "working"]
+
 WAIT_SECONDS = 20
-
-
-def until(condition: Callable[[], Any], what: str = "the condition", seconds: float = WAIT_SECONDS) -> Any:
-    """Wait until `condition` gives something true, and give it back."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what} in vain"
-        time.sleep(0.01)
-    return value
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
+from app.commands.organization import CreateOrg, of_import
 from app.output import AsJson, console, errors, progress, show_json, show_table
 from desk import database, organizations
 from desk.errors import NotFound
@@ -26,7 +27,7 @@ POLL_SECONDS = 0.3
 def import_(
     path: Annotated[Path, typer.Argument(help="A folder of Markdown, or a .jsonl file.")],
     org: Organization,
-    create_org: Annotated[bool, typer.Option("--create-org", help="Make the organization if there is none.")] = False,
+    create_org: CreateOrg = True,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good ones of a source with bad ones.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait until a worker has made all of it searchable.")] = False,
     as_json: AsJson = False,
@@ -38,9 +39,7 @@ def import_(
     otherwise.
     """
     reading = importing.read(path, skip_bad=skip_bad)
-    with database.transaction() as connection:
-        find = organizations.find_or_create if create_org else organizations.find
-        organization = find(connection, org)
+    organization = of_import(org, create_org)
     outcome = importing.put(organization, reading)
     if wait:
         _wait(organization)
@@ -124,7 +123,7 @@ def organizations_by_name(connection: database.Connection) -> list[str]:
         cursor.execute("select name from organizations order by name")
         names = [name for (name,) in cursor.fetchall()]
     if not names:
-        raise NotFound("There is no organization yet. `atum kb import PATH --org NAME --create-org` makes one.")
+        raise NotFound("There is no organization yet. `atum kb import PATH --org NAME` makes one.")
     return names
 
 

@@ -6,8 +6,9 @@ from uuid import UUID
 
 import typer
 
+from app.commands.organization import CreateOrg, of_import
 from app.output import AsJson, console, errors, progress, show_json
-from desk import database, organizations
+from desk import database
 from desk.errors import InvalidInput, ModelUnavailable
 from desk.tickets import imports, vectors
 from desk.tickets.examples import NEWEST
@@ -26,9 +27,7 @@ def tickets() -> None:
 def import_file(
     file: Annotated[Path, typer.Argument(help="CSV, TSV or JSONL with a header or names.", metavar="FILE")],
     org: Annotated[str, typer.Option("--org", help="Name of the organization that the tickets belong to.")],
-    create_org: Annotated[
-        bool, typer.Option("--create-org", help="Make the organization where there is none.")
-    ] = False,
+    create_org: CreateOrg = True,
     column: Annotated[
         list[str] | None, typer.Option("--column", help="Which column holds a field: FIELD=COLUMN. Repeat.")
     ] = None,
@@ -55,8 +54,7 @@ def import_file(
             f"{file}: nothing was imported, {len(reading.refusals):,} of "
             f"{len(reading.refusals) + len(reading.tickets):,} rows are bad. Correct them, or add --skip-bad."
         )
-    with database.transaction() as connection:
-        organization_id = (organizations.find_or_create if create_org else organizations.find)(connection, org)
+    organization_id = of_import(org, create_org)
     taken = 0
     with progress() as bar, database.transaction(organization_id) as connection:
         task = bar.add_task("tickets", total=len(reading.tickets))

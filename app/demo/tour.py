@@ -54,7 +54,7 @@ def run() -> None:
 
 def _articles(sample: Path) -> None:
     console.rule("1 · A help centre becomes searchable", align="left")
-    atum("kb", "import", str(sample / "help-centre"), "--org", ORGANIZATION, "--create-org", "--wait")
+    atum("kb", "import", str(sample / "help-centre"), "--org", ORGANIZATION, "--wait")
 
 
 def _history(sample: Path) -> None:

@@ -69,7 +69,9 @@ def test_a_restart_of_the_server_under_load_loses_nothing_and_runs_nothing_twice
     own_server._run("pg_ctl", "stop", "-D", str(own_server.data), "-m", "immediate", "-w")
     until(lambda: all(lines(worker, "waits for the database") for worker in workers), "both to notice")
     own_server.attach()
-    until(lambda: ask(own_server, "select count(*) from dramatiq.queue") == [(0,)], "an empty queue", seconds=60)
+    until(
+        lambda: ask(own_server, "select count(*) from dramatiq.queue") == [(0,)], "an empty queue", timeout_seconds=60
+    )
     assert ask(own_server, "select count(*), count(distinct message_id) from ledger") == [(150, 150)]
     assert ask(own_server, "select count(*) from pgbroker.finished") == [(150,)]
     assert ask(own_server, "select count(*) from pgbroker.dead_letters") == [(0,)]

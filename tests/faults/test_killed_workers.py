@@ -21,7 +21,7 @@ def test_a_message_of_a_killed_worker_runs_again_within_seconds(processes, send,
     victim = next(p for p in (victim, heir) if pid in [c.pid for c in psutil.Process(p.pid).children(recursive=True)])
     processes.kill(victim)
     killed_at = time.monotonic()
-    until(lambda: ask("select from ledger having count(*) = 2"), "the second start", seconds=14)
+    until(lambda: ask("select from ledger having count(*) = 2"), "the second start", timeout_seconds=14)
     took = time.monotonic() - killed_at
     print(f"the message ran again after {took:.2f} s")
     assert took < 5, took  # 2 s on a quiet machine
@@ -36,10 +36,10 @@ def test_every_message_succeeds_once_or_is_dead_while_workers_are_killed(process
     sent = [send("once", dice.uniform(0, 0.05)) for _ in range(600)] + [send("fails") for _ in range(20)]
     for _ in range(4):
         before = left(ask)
-        until(lambda before=before: left(ask) < before - 20, "progress", seconds=30)
+        until(lambda before=before: left(ask) < before - 20, "progress", timeout_seconds=30)
         processes.kill(workers.pop(0))
         workers.append(processes.worker(4))
-    until(lambda: left(ask) == 0, "an empty queue", seconds=90)
+    until(lambda: left(ask) == 0, "an empty queue", timeout_seconds=90)
     (facts,) = ask(
         """select (select count(*) from ledger), (select count(distinct message_id) from ledger),
                   (select count(*) from pgbroker.finished), (select count(*) from pgbroker.dead_letters),
@@ -62,7 +62,7 @@ def test_a_message_that_kills_its_worker_ends_as_a_dead_letter_and_the_others_ru
         return ask("select reason from pgbroker.dead_letters") and left(ask) == 0
 
     processes.worker(2)
-    until(tend, "the dead letter", seconds=90)
+    until(tend, "the dead letter", timeout_seconds=90)
     assert ask("select reason, actor_name from pgbroker.dead_letters") == [("killed its worker", "kills_its_worker")]
     assert ask("select count(*), count(distinct message_id) from ledger") == [(len(sent), len(sent))]
 
@@ -73,7 +73,7 @@ def test_a_stopped_worker_that_wakes_after_its_lease_changes_nothing(processes, 
     ((pid,),) = until(lambda: ask("select pid from ledger"), "the start")
     os.kill(pid, signal.SIGSTOP)
     processes.worker(1)
-    until(lambda: ask("select from effects"), "the second run", seconds=30)
+    until(lambda: ask("select from effects"), "the second run", timeout_seconds=30)
     until(lambda: left(ask) == 0, "its finish")
     os.kill(pid, signal.SIGCONT)
     until(lambda: "another worker has it" in zombie.log.read_text(), "the refusal")

@@ -9,7 +9,7 @@ def test_two_schedulers_make_one_tick_a_minute_and_end_cleanly(processes, ask):
     schedulers = [processes.start("periodiq", "jobs") for _ in range(2)]
     until(lambda: ask("select from pgbroker.slots"), "the first tick")
     ((first,),) = ask("select max(slot_at) from pgbroker.slots")
-    until(lambda: ask("select from pgbroker.slots where slot_at > %s", first), "the next minute", seconds=75)
+    until(lambda: ask("select from pgbroker.slots where slot_at > %s", first), "the next minute", timeout_seconds=75)
     for scheduler in schedulers:
         scheduler.send_signal(signal.SIGTERM)
     assert [scheduler.wait(10) for scheduler in schedulers] == [0, 0]

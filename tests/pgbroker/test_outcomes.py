@@ -228,7 +228,7 @@ def test_d09_a_retry_without_delay_runs_at_once(broker):
 
     again.send()
     with working(broker):
-        until(lambda: len(runs) == 20, seconds=5)
+        until(lambda: len(runs) == 20, timeout_seconds=5)
 
 
 def test_a_shutdown_gives_an_interrupted_message_back_without_counting_a_retry(url, look):

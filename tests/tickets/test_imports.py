@@ -122,11 +122,11 @@ def test_all_or_none_unless_bad_rows_are_skipped(file, organization: UUID, ask):
     assert ask("select subject from tickets order by 1") == ["fine", "good"]
 
 
-def test_an_unknown_organization_is_refused_and_made_on_demand(file, organization: UUID, ask):
+def test_an_unknown_organization_is_made_unless_it_has_to_exist(file, organization: UUID, ask):
     path = file("subject\nDark\n")
-    refused = run(path, "--org", "Acne")
+    refused = run(path, "--org", "Acne", "--existing-org")
     assert "There is no organization 'Acne'. There are: Acme." in str(refused.exception)
-    assert run(path, "--org", "Acne", "--create-org").exit_code == 0
+    assert run(path, "--org", "Acne").exit_code == 0
     assert ask("select o.name from tickets t join organizations o on o.id = t.organization_id") == ["Acne"]
 
 
