@@ -196,8 +196,10 @@ begin
         if found then
             return id;
         end if;
+        -- The share lock keeps claims away until we commit: a run that began before would not see what we write.
         select message_id into waiting from dramatiq.queue q
-         where q.unique_key = enqueue.unique_key and q.state = 'queued';
+         where q.unique_key = enqueue.unique_key and q.state = 'queued'
+           for share;
         if waiting is not null then
             return waiting;
         end if;

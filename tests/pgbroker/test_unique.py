@@ -3,6 +3,7 @@
 from threading import Event
 
 import dramatiq
+import psycopg2
 import pytest
 from workers import until, working
 
@@ -71,3 +72,25 @@ def test_sql_and_python_share_the_keys(note, look):
         "select pgbroker.enqueue('note', '[2]', queue => 'default', unique_key => 'ticket 1')::text as id"
     )
     assert row["id"] == first.message_id
+
+
+@pytest.mark.parametrize("sender", ["python", "sql"])
+def test_a_message_that_an_open_transaction_counts_on_is_not_claimed_before_it_commits(sender, broker, note, look, url):
+    first = note.send_with_options(args=(1,), unique_key="ticket 1")
+    note.go_on.set()
+    other = psycopg2.connect(url)
+    try:
+        if sender == "python":
+            with broker.enlist(other):
+                assert note.send_with_options(args=(2,), unique_key="ticket 1").message_id == first.message_id
+        else:
+            with other.cursor() as cursor:
+                cursor.execute("select pgbroker.enqueue('note', '[2]', queue => 'default', unique_key => 'ticket 1')")
+        with working(broker):
+            note.send(3)
+            until(lambda: note.ran, "the witness, which was sent later, has run")
+            assert note.ran == [3], "a run that began now would not see what the open transaction writes"
+            other.commit()
+            until(lambda: note.ran == [3, 1], "the message has run after the commit")
+    finally:
+        other.close()
