@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, StringConstraints
 
 from desk import database, organizations
+from desk.errors import NotFound
 
 
 def _storable(text: str) -> str:
@@ -27,7 +28,10 @@ def organization_id(name: str) -> UUID:
     """The id of the organization called `name`.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none. Unlike on the command line the message does not list the others: callers may be theirs.
     """
     with database.transaction() as connection:
-        return organizations.find(connection, name)
+        try:
+            return organizations.find(connection, name)
+        except NotFound:
+            raise NotFound(f"There is no organization {name!r}.") from None
