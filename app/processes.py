@@ -67,7 +67,7 @@ def assign(workers: int) -> dict[str, tuple[str, ...]]:
 
 
 def worker(queues: Sequence[str], threads: int) -> list[str]:
-    """A Dramatiq master with one worker process for `queues`. One -Q for all: a second one replaces the first."""
+    """A Dramatiq master with one worker process for `queues`."""
     return [
         sys.executable, "-m", "dramatiq", "brokers", "actors", "schedules",
         "--processes", "1", "--threads", str(threads), "--worker-shutdown-timeout", str(SHUTDOWN_MS),
