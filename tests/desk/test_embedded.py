@@ -17,8 +17,10 @@ import psycopg2
 import pytest
 from waiting import until
 
-from desk.embedded import SYSTEM_ROOT, EmbeddedServer
+from desk import postgres_wheel
+from desk.embedded import EmbeddedServer
 from desk.errors import DatabaseUnavailable
+from desk.postgres_wheel import SYSTEM_ROOT
 
 ROOT = os.geteuid() == 0
 FAST = ("fsync=off", "max_connections=20")
@@ -268,6 +270,21 @@ def test_as_root_data_that_went_out_of_reach_is_not_replaced_by_an_empty_databas
             EmbeddedServer(home).attach()
     finally:
         home.chmod(0o755)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root runs the server as somebody else")
+def test_as_root_programs_out_of_reach_run_from_a_copy(home: Path, monkeypatch: pytest.MonkeyPatch):
+    home.mkdir(mode=0o755)
+    monkeypatch.setattr(postgres_wheel, "SYSTEM_ROOT", home)
+    monkeypatch.setattr(postgres_wheel, "reachable_by_others", lambda path: False)
+    postgres_wheel._binaries.cache_clear()
+    try:
+        assert postgres_wheel._binaries().is_relative_to(home)
+        code, said = postgres_wheel.run("initdb", "-D", str(home / "nowhere" / "data"), folder=Path("/"))
+        # It found its libraries and ran as the server's user, who may not write here.
+        assert (code, "error while loading" in said, "Permission denied" in said) == (1, False, True), said
+    finally:
+        postgres_wheel._binaries.cache_clear()
 
 
 def test_a_long_path_works(home: Path):
