@@ -43,6 +43,20 @@ def find_or_create(connection: Connection, name: str) -> UUID:
         return cursor.fetchone()[0]  # type: ignore[index]  # it was there or was just made
 
 
+def names(connection: Connection) -> list[str]:
+    """The names of all organizations, sorted.
+
+    Raises:
+        NotFound: there is none yet.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("select name from organizations order by name")
+        found = [name for (name,) in cursor.fetchall()]
+    if not found:
+        raise NotFound("There is no organization yet. `atum kb import PATH --org NAME` makes one.")
+    return found
+
+
 def name_of(connection: Connection, organization_id: UUID | str) -> str:
     """The name of the organization with this id.
 

@@ -12,7 +12,6 @@ from rich.markup import escape
 from app.commands.organization import CreateOrg, of_import
 from app.output import AsJson, console, errors, progress, show_json, show_table
 from desk import database, organizations
-from desk.errors import NotFound
 from desk.kb import importing, search, status
 
 app = typer.Typer(no_args_is_help=True, help="The knowledge base: import a help centre, search it, see how it stands.")
@@ -60,7 +59,7 @@ def status_(
 ) -> None:
     """How each knowledge base stands: coverage, what is pending or dead and why, chunks and vectors, lag."""
     with database.transaction() as connection:
-        names = [org] if org else organizations_by_name(connection)
+        names = [org] if org else organizations.names(connection)
         ids = {name: organizations.find(connection, name) for name in names}
     found = {}
     for name, organization in ids.items():
@@ -111,20 +110,6 @@ def search_(
         console.print(f"   {escape(' '.join(hit.excerpt.split()))}\n", highlight=False)
     if hits and hits[0].similarity is None:
         errors.print("By words alone: there are no vectors here. `atum doctor` says why.", style="yellow")
-
-
-def organizations_by_name(connection: database.Connection) -> list[str]:
-    """The names of all organizations.
-
-    Raises:
-        NotFound: there is none.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("select name from organizations order by name")
-        names = [name for (name,) in cursor.fetchall()]
-    if not names:
-        raise NotFound("There is no organization yet. `atum kb import PATH --org NAME` makes one.")
-    return names
 
 
 def _wait(organization: UUID) -> None:

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from app.output import AsJson, console, show_json, show_table
-from desk.errors import InvalidInput
 from pgbroker import dead_letters
 from pgbroker import stats as figures
 from pgbroker.connections import Connections
@@ -82,7 +81,7 @@ def discard(ids: Ids = None, actor: Actor = None, everything: All = False, as_js
 
 def _chosen(ids: list[str] | None, actor: str | None, everything: bool) -> None:
     if sum((bool(ids), actor is not None, everything)) != 1:
-        raise InvalidInput("Name either message ids, or --actor NAME, or --all.")
+        raise typer.BadParameter("Name either message ids, or --actor NAME, or --all.")
 
 
 def _tell(what: str, ids: list[str], as_json: bool) -> None:

@@ -68,18 +68,22 @@ def sweep(
 
 @app.command()
 def report(
-    org: Organization,
+    org: Annotated[
+        str | None, typer.Option("--org", help="The organization's name; default: all.", metavar="NAME")
+    ] = None,
     since: Annotated[
         str | None, typer.Option(help="Clocks that started at this ISO instant or later.", metavar="ISO")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The share of promises that were kept, per metric and priority."""
+    """The share of promises that were kept, per organization, metric and priority."""
     start = None if since is None else _instant(since, "--since")
-    organization_id = _organization(org)
-    with database.transaction(organization_id) as connection:
-        rows = report_of(connection, organization_id, start)
-    show_json(rows) if as_json else show_table(f"SLA of {org}", rows, COLUMNS)
+    rows = []
+    for name in [org] if org else _names():
+        organization_id = _organization(name)
+        with database.transaction(organization_id) as connection:
+            rows += [{"organization": name} | row for row in report_of(connection, organization_id, start)]
+    show_json(rows) if as_json else show_table("SLA", rows, ("organization", *COLUMNS))
 
 
 @app.command()
@@ -176,6 +180,11 @@ def _show(explanation: Explanation) -> None:
     show_table("Stretches", [asdict(stretch) for stretch in explanation.stretches])
     if explanation.crossings:
         show_table("Crossed", explanation.crossings)
+
+
+def _names() -> list[str]:
+    with database.transaction() as connection:
+        return organizations.names(connection)
 
 
 def _organization(name: str) -> UUID:

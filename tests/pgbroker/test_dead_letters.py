@@ -91,7 +91,7 @@ def test_a_wrong_id_is_one_clear_line_and_nothing_happens(letters, look):
 
 @pytest.mark.parametrize("choice", [(), ("--all", "--actor", "one")])
 def test_what_is_meant_must_be_said(letters, choice):
-    assert "Name either" in str(run("dead", "discard", *choice, code=1).exception)
+    assert "Name either" in run("dead", "discard", *choice, code=2).output
 
 
 def test_stats_count_per_queue_and_actor(letters, look):

@@ -49,12 +49,14 @@ def test_the_report_gives_the_share_met_per_metric_and_priority(desk):
     desk.ticket(datetime.now(UTC), status="waiting_customer", priority="low")
     rows = {(row["metric"], row["priority"]): row for row in atum("report", "--org", "Acme", "--json")}
     assert rows["resolution", "medium"] == {
-        "metric": "resolution", "priority": "medium", "clocks": 3, "met": 2, "breached": 1, "open": 0,
-        "share_met": 0.6667,
+        "organization": "Acme", "metric": "resolution", "priority": "medium", "clocks": 3, "met": 2, "breached": 1,
+        "open": 0, "share_met": 0.6667,
     }  # fmt: skip
     assert rows["resolution", "low"]["share_met"] is None
     assert rows["first_response", "low"]["open"] == 1
     assert "resolution" in atum("report", "--org", "Acme")
+    assert atum("report", "--json") == atum("report", "--org", "Acme", "--json")
+    assert {row["organization"] for row in atum("report", "--json")} == {"Acme"}
     assert atum("report", "--org", "Acme", "--since", "2024-06-04", "--json")[0]["clocks"] == 1
 
 
