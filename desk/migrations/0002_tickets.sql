@@ -39,10 +39,12 @@ create table ticket_messages (
     body             text not null,
     is_public        boolean not null default true,
     created_at       timestamptz not null default now(),
+    seq              bigint not null generated always as identity,
     foreign key (organization_id, ticket_id) references tickets (organization_id, id) on delete cascade
 );
 create index ticket_messages_of_ticket on ticket_messages (organization_id, ticket_id, created_at);
 call isolate_by_organization('ticket_messages');
+comment on column ticket_messages.seq is 'The order of what was said at the same instant, as in one transaction.';
 comment on column ticket_messages.is_public is 'False: an internal note. It stops no clock and is quoted to nobody.';
 
 create table ticket_events (

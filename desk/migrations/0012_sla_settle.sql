@@ -32,7 +32,9 @@ begin
     if new.state <> 'running' then
         new.next_threshold := null;
     elsif new.next_threshold = 100 then
-        new.next_event_at := new.due_at + interval '1 microsecond';  -- strict: done at the deadline is met
+        -- strict: done at the deadline is met
+        new.next_event_at := case when new.used_seconds > new.target_seconds or new.due_at is null then new.due_at
+                                  else greatest(new.due_at, new.running_since) end + interval '1 microsecond';
     elsif new.next_threshold is not null then
         new.next_event_at := sla_instant(new, new.target_seconds * new.next_threshold / 100.0);
     end if;
@@ -42,8 +44,9 @@ create trigger sla_clocks_aim
     before insert or update of state, calendar_version_id, target_seconds, thresholds, running_since, used_seconds, crossed
     on sla_clocks for each row execute function sla_clocks_aim();
 
--- Record what the given clocks, locked by the caller and running, have crossed at an instant. Of several crossed at once
--- all are recorded and the worst is told. Returns what was new.
+-- Record what the given clocks, locked by the caller, have crossed at an instant: those that run, and those that stand where
+-- a shorter target has just put thresholds behind them. Of several crossed at once all are recorded and the worst is told.
+-- Returns what was new.
 create function sla_record_crossings(seen_at timestamptz, due sla_clocks[]) returns setof sla_crossings
     language sql as $$
     with crossed as (
@@ -53,7 +56,14 @@ create function sla_record_crossings(seen_at timestamptz, due sla_clocks[]) retu
                               where u.threshold > c.crossed) as t
          cross join lateral (select case when t.threshold = 100 then c.due_at
                                          else sla_instant(c, c.target_seconds * t.threshold / 100.0) end as instant) as i
-         where i.instant < seen_at or i.instant = seen_at and t.threshold < 100
+         -- A warning at its instant; the breach when the clock ran on after it. One that stands at its deadline is in time,
+         -- however long it stands, and so it is at the instant at which it goes on.
+         where i.instant is not null
+           and case when t.threshold < 100 then i.instant <= seen_at
+                    else c.state = 'running' and greatest(i.instant, c.running_since) < seen_at
+                         or exists (select from sla_spans s
+                                     where (s.ticket_id, s.metric, s.cycle) = (c.ticket_id, c.metric, c.cycle)
+                                       and s.ended_at > greatest(i.instant, s.started_at)) end
     ), moved as (
         update sla_clocks k set crossed = m.highest
           from (select ticket_id, metric, cycle, max(threshold) as highest from crossed group by 1, 2, 3) as m
@@ -103,7 +113,12 @@ declare
     due sla_clocks[];
 begin
     with locked as (select c from sla_clocks c where c.ticket_id = ticket order by c.metric, c.cycle for update)
-    select array_agg(l.c) into due from locked l where (l.c).next_event_at <= at;
+    select array_agg(l.c) into due from locked l
+     where (l.c).next_event_at <= at
+        or (l.c).state = 'paused' and exists (
+               select from unnest((l.c).thresholds || 100) as behind (threshold)
+                where behind.threshold > (l.c).crossed
+                  and (l.c).used_seconds >= (l.c).target_seconds * behind.threshold / 100.0);
     if due is not null then
         perform from sla_record_crossings(at, due);
     end if;

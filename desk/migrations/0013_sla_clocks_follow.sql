@@ -102,7 +102,7 @@ begin
                 select m.author_kind from ticket_messages m
                  where (m.organization_id, m.ticket_id) = (ticket.organization_id, ticket.id)
                    and m.is_public and m.author_kind <> 'system'
-                 order by m.created_at desc, m.id limit 1) then
+                 order by m.created_at desc, m.seq desc limit 1) then
             perform sla_start(ticket, '{next_response}', at);
         end if;
     elsif old_status = 'new' and not exists (select from sla_clocks c where c.ticket_id = ticket.id) then

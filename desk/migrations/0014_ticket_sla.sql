@@ -29,7 +29,7 @@ begin
             select c.used_seconds + case when c.state = 'running'
                    then business_elapsed(c.calendar_version_id, c.running_since, clock.at) else 0 end as seconds) as spent
          cross join lateral (
-            select c.state = 'running' and coalesce(clock.at > c.due_at, false) as is_late) as late
+            select c.state = 'running' and coalesce(clock.at > c.due_at and clock.at > c.running_since, false) as is_late) as late
         $view$ || case when modern then '' else 'where c.organization_id = current_organization()' end;
     if modern then
         alter view ticket_sla set (security_invoker = true);

@@ -101,8 +101,8 @@ class Clock:
         return None
 
     def ran_past(self, instant: datetime | None, now: datetime) -> bool:
-        """Whether the clock was still running after `instant`."""
-        return bool(instant and self.spans and (self.spans[-1].until or now) > instant)
+        """Whether the clock ran on after `instant`; not yet at the very instant at which it goes on."""
+        return instant is not None and any((span.until or now) > max(instant, span.since) for span in self.spans)
 
     def state(self, now: datetime) -> str:
         late = self.ran_past(self.instant(self.target_seconds), now)
@@ -117,14 +117,16 @@ class Clock:
                 return stance
 
     def crossed(self, thresholds: Iterable[int], now: datetime) -> list[Crossing]:
-        """The thresholds that lie behind a clock that runs: warnings from their instant on, the breach after it.
+        """The thresholds that lie behind a clock that is not stopped: warnings from their instant on, the breach after.
 
-        A threshold that came to lie behind by a new target was crossed when the target was set.
+        A threshold that came to lie behind by a new target was crossed when the target was set, also while it stood.
         """
-        behind = []
+        behind: list[Crossing] = []
+        if self.stance not in ("running", "paused"):
+            return behind
         for threshold in sorted({*thresholds, BREACH}):
             at = self.instant(self.target_seconds * threshold / 100)
-            if at is not None and (at < now or (at == now and threshold < BREACH)) and self.stance == "running":
+            if at is not None and (at <= now if threshold < BREACH else self.ran_past(at, now)):
                 behind.append(Crossing(threshold, max(at, self.targeted_at) if self.targeted_at else at))
         return behind
 

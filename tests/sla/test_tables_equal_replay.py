@@ -39,6 +39,23 @@ acts = st.one_of(
     ],
     timedelta(0),
 )
+@example(  # a shorter target while the clock stands: what it puts behind the clock is crossed at once
+    [
+        (timedelta(0), {"status": "accepted"}),
+        (timedelta(seconds=1800), {"status": "waiting_customer", "priority": "high"}),
+    ],
+    timedelta(0),
+)
+@example(  # the same, exactly at the new target, which is no breach
+    [
+        (timedelta(0), {"status": "accepted"}),
+        (timedelta(seconds=600), {"status": "waiting_customer"}),
+        (timedelta(seconds=300), {"priority": "urgent"}),
+        (timedelta(0), {"status": "accepted"}),
+        (timedelta(0), {"priority": "low"}),
+    ],
+    timedelta(0),
+)
 def test_the_tables_equal_the_replay(desk, owner, story, rest):
     at = START
     ticket = desk.ticket(at)
