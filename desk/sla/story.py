@@ -48,12 +48,13 @@ class _Ticket:
 
     def apply(self, event: Mapping[str, Any]) -> None:
         at, before = event["at"], self.status
+        known = {id(clock): len(clock.events) for clock in self.clocks}
         self.priority = event.get("priority", self.priority)
         self.status = event.get("status", before)
         if self.status != before:
             self._status(at, before)
         if self.status not in STOPS:
-            self._retarget(at)
+            self._retarget(at, known)
         if event.get("reply") == "agent":
             self._answer(at)
         elif event.get("reply") == "customer":
@@ -84,17 +85,17 @@ class _Ticket:
         if self.answered and self.last_said == "customer":
             self._start("next_response", at)
 
-    def _retarget(self, at: datetime) -> None:
+    def _retarget(self, at: datetime, known: Mapping[int, int]) -> None:
+        """`known`: how many events each clock had before the ticket's event that is being applied."""
         for clock in self.clocks:
             target = self.targets.get((clock.metric, self.priority))
             if clock.stopped or target is None or clock.priority == self.priority:
                 continue
             clock.priority = self.priority
-            # In the same event as a status of the same moment: both hold before anything is settled.
-            last: dict[str, Any] = clock.events[-1] if clock.events[-1]["at"] == at else {"at": at}
-            if last is not clock.events[-1]:
-                clock.events.append(last)
-            last["set_target_seconds"] = target
+            # With the status that the same event of the ticket brought: both hold before anything is settled.
+            if len(clock.events) == known.get(id(clock), 0):
+                clock.events.append({"at": at})
+            clock.events[-1]["set_target_seconds"] = target
 
     def _answer(self, at: datetime) -> None:
         self.answered, self.last_said = True, "agent"

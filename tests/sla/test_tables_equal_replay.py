@@ -56,6 +56,14 @@ acts = st.one_of(
     ],
     timedelta(0),
 )
+@example(  # two changes of one instant: what lay behind the clock between them was crossed
+    [
+        (timedelta(0), {"status": "in_progress", "priority": "low"}),
+        (timedelta(seconds=1800), {"priority": "medium"}),
+        (timedelta(0), {"priority": "low"}),
+    ],
+    timedelta(0),
+)
 def test_the_tables_equal_the_replay(desk, owner, story, rest):
     at = START
     ticket = desk.ticket(at)
