@@ -29,7 +29,7 @@ def lines(
 
     class Collect(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if record.name != "httpx":  # the caller in this process, not the API
+            if record.name != "httpx2":  # the caller in this process, not the API
                 collected.append(json.loads(self.format(record)))
 
     handler = Collect()
