@@ -22,6 +22,7 @@ from pgbroker.errors import (
     ScheduleRefused,
     SchemaMissing,
     UnknownDeadLetter,
+    UnknownMessage,
 )
 from pgbroker.results import PostgresBackend
 
@@ -38,4 +39,5 @@ __all__ = [
     "ScheduleRefused",
     "SchemaMissing",
     "UnknownDeadLetter",
+    "UnknownMessage",
 ]

@@ -14,14 +14,15 @@ from typing import Any
 import dramatiq_pg
 from dramatiq.errors import QueueJoinTimeout, QueueNotFound
 from dramatiq.message import Message
-from dramatiq.middleware import Middleware, SkipMessage, default_middleware
+from dramatiq.middleware import Middleware, MiddlewareError, SkipMessage, default_middleware
 from dramatiq.middleware import Retries as DramatiqRetries
 from dramatiq.results import Results
 from psycopg2.extensions import connection as Connection
 
 from pgbroker.connections import Connections
 from pgbroker.consumer import PostgresConsumer
-from pgbroker.encoding import row_of
+from pgbroker.doorbell import Doorbell
+from pgbroker.encoding import Row, row_of
 from pgbroker.engine import Engine
 from pgbroker.errors import AlreadyFinished, LeaseLost
 from pgbroker.joining import enlisted
@@ -42,7 +43,9 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
     `url` names the database, or is a callable that does (asked at the first use in each process). `middleware` is the
     whole list, as for every Dramatiq broker; without it Dramatiq's defaults with this package's `Retries`. `results`
     adds Dramatiq's Results with a backend in the same database. A worker that is cut off loses its messages after
-    `lease_seconds`. `install_hint` ends the error about a missing schema.
+    `lease_seconds`. With `doorbell` idle workers are woken by NOTIFY, where no pooler stands between; without it they
+    find what comes in by looking, a second later at the most. `pool_size` bounds the connections with which a process
+    sends. `install_hint` ends the error about a missing schema.
     """
 
     def __init__(
@@ -53,14 +56,19 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
         results: bool = True,
         lease_seconds: float = 15.0,
         largest_message_bytes: int = 1_048_576,
-        pool_size: int = 4,
+        pool_size: int = 8,
+        doorbell: bool = True,
         install_hint: str = "Run pgbroker.migrate.migrate(connection) on it once.",
     ) -> None:
         self.connections = Connections(url, install_hint, pool_size=pool_size)
         self._lease_seconds = lease_seconds
         self._largest_message_bytes = largest_message_bytes
+        self._doorbell = doorbell
+        self._bell = Doorbell()
         self._engines: dict[int, Engine] = {}
-        self._sender = Sender(self.connections)
+        self._sender = Sender(self.connections, self._bell)
+        self._hooks: dict[str, list[Callable[..., None]]] = {}
+        self._hooks_of: tuple[int, ...] = ()
         if middleware is None:
             middleware = [Retries() if kind is DramatiqRetries else kind() for kind in default_middleware]
         super().__init__(pool=self.connections, results=False, middleware=middleware)
@@ -85,8 +93,9 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
         if isinstance(message, LeasedMessage) and message is current.get():
             return self._reschedule(message, delay)
         self.emit_before("enqueue", message, delay)
-        message = self._sender.send([message], [self._row(message, delay)])[0]
-        self._look(message.queue_name)
+        row, priority = self._row(message, delay)
+        message = self._sender.send(message, row, priority)
+        self._look(row.queue_name)
         self.emit_after("enqueue", message, delay)
         return message
 
@@ -95,11 +104,18 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
         messages = list(messages)
         for message in messages:
             self.emit_before("enqueue", message, delay)
-        messages = self._sender.send(messages, [self._row(message, delay) for message in messages])
+        rows = [self._row(message, delay)[0] for message in messages]
+        messages = self._sender.send_many(messages, rows)
+        for queue_name in {row.queue_name for row in rows}:
+            self._look(queue_name)
         for message in messages:
-            self._look(message.queue_name)
             self.emit_after("enqueue", message, delay)
         return messages
+
+    def ring(self, *queue_names: str) -> None:
+        """Wake idle workers of these queues, all of this broker's by default: for whoever sent inside a transaction of
+        his own, after its commit. Without it they find the messages within a second. Raises DatabaseAway."""
+        self._bell.ring(self.connections, queue_names or self.queues)
 
     def enlist(self, connection: Any) -> AbstractContextManager[None]:
         """`with broker.enlist(connection): actor.send(…)`: sends of this thread join the connection's transaction.
@@ -134,9 +150,10 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
                 raise LeaseLost(f"The lease of message {message.message_id} ran out; another worker has it.")
             message.finished_by_actor = True
 
-    def _row(self, message: Message[Any], delay: float | None) -> str:
+    def _row(self, message: Message[Any], delay: float | None) -> tuple[Row, int]:
         actor = self.actors.get(message.actor_name)
-        return row_of(message, delay, actor.priority if actor else 0, self._largest_message_bytes)
+        priority, options = (actor.priority, actor.options) if actor else (0, {})
+        return row_of(message, delay, options, priority, self._largest_message_bytes), priority
 
     def _reschedule(self, message: LeasedMessage, delay: float | None) -> Any:
         self.emit_before("enqueue", message, delay)
@@ -164,14 +181,21 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
         if queue_name not in self.queues:
             raise QueueNotFound(queue_name)
         engine = self._engines.get(os.getpid()) or self.start_engine(prefetch)
-        engine.add_queue(queue_name)
+        limited = any("run_at_most" in a.options and a.queue_name == queue_name for a in self.actors.values())
+        engine.add_queue(queue_name, limited=limited)
         retries_are_on = any(isinstance(m, DramatiqRetries) for m in self.middleware)
         return PostgresConsumer(engine, queue_name, timeout, retries_are_on)
 
     def start_engine(self, threads: int) -> Engine:
         """Begin to hold messages in this process, as many as it has threads. Called when a worker starts."""
         engine = Engine(
-            self.connections, threads, self._lease_seconds, self.actors.__contains__, self._described_actors
+            self.connections,
+            threads,
+            self._lease_seconds,
+            self.actors.__contains__,
+            self._described_actors,
+            self._bell,
+            doorbell=self._doorbell,
         )
         self._engines[os.getpid()] = engine
         engine.start()
@@ -199,20 +223,43 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
             current.set(message)
             if not message.engine.may_start(message):
                 raise SkipMessage("its lease ran out before it began")
-        super().emit_before(signal, *args, **kwargs)
+        for hook in self._hooks_for("before_" + signal):
+            try:
+                hook(self, *args, **kwargs)
+            except MiddlewareError:
+                raise
+            except Exception:
+                self.logger.critical("Unexpected failure in %s.", hook, exc_info=True)
 
     def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """As Dramatiq's; what hooks of a message send is kept for its finish."""
-        if signal not in ("process_message", "skip_message") or not isinstance(args[0], LeasedMessage):
-            super().emit_after(signal, *args, **kwargs)
-            return
-        message = args[0]
-        message.in_hooks = True
-        message.lease.rows.clear()  # an interrupt may end the hooks and start them again
+        ends = signal in ("process_message", "skip_message") and isinstance(args[0], LeasedMessage)
+        if ends:
+            args[0].engine.ran(args[0])
+            args[0].followers.clear()  # an interrupt may end the hooks and start them again
         try:
-            super().emit_after(signal, *args, **kwargs)
+            for hook in self._hooks_for("after_" + signal):
+                try:
+                    hook(self, *args, **kwargs)
+                except Exception:
+                    self.logger.critical("Unexpected failure in %s.", hook, exc_info=True)
         finally:
-            current.set(None)
+            if ends:
+                current.set(None)
+
+    def _hooks_for(self, name: str) -> list[Callable[..., None]]:
+        """What is to be called for a signal, in order: most middleware has nothing to say about most of them."""
+        members = tuple(map(id, self.middleware))
+        if members != self._hooks_of:
+            self._hooks, self._hooks_of = {}, members
+        hooks = self._hooks.get(name)
+        if hooks is None:
+            ordered = self.middleware if name.startswith("before_") else reversed(self.middleware)
+            nothing = getattr(Middleware, name, None)
+            bound = [getattr(middleware, name, None) for middleware in ordered]
+            hooks = [hook for hook in bound if hook is not None and getattr(hook, "__func__", None) is not nothing]
+            self._hooks[name] = hooks
+        return hooks
 
     # Looking after it
 
@@ -267,6 +314,7 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
                     "queue_name": actor.queue_name,
                     "priority": actor.priority,
                     "max_retries": actor.options.get("max_retries", default),
+                    "run_at_most": actor.options.get("run_at_most"),
                 }
                 for actor in self.actors.values()
             ]

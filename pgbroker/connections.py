@@ -196,16 +196,37 @@ class Line:
         self._connections = connections
         self._connection: Connection | None = None
 
+    def open(self) -> Connection:
+        """The connection, in autocommit mode; a new one where the last has ended. Raises DatabaseAway."""
+        if self._connection is None or hung_up(self._connection):
+            self.close()
+            self._connection = self._connections.connect()
+        return self._connection
+
     def execute(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """Run one statement in a transaction of its own. Raises an error of `pgbroker.errors`; the next call
         reconnects."""
-        if self._connection is None or hung_up(self._connection):
-            self._connection = self._connections.connect()
         try:
-            return rows(self._connection, statement, parameters)
+            return rows(self.open(), statement, parameters)
         except psycopg2.Error as error:
             self.close()
             raise self._connections.translated(error) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """The connection inside one transaction: committed at the end of the block, rolled back when it raises."""
+        connection = self.open()
+        try:
+            connection.autocommit = False
+            with committed(connection):
+                yield connection
+            connection.autocommit = True
+        except psycopg2.Error as error:
+            self.close()
+            raise self._connections.translated(error) from error
+        except BaseException:
+            self.close()  # whatever happened, it does not go on in the middle of it
+            raise
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -213,3 +234,8 @@ class Line:
         if connection is not None:
             with suppress(psycopg2.Error):
                 connection.close()
+
+
+def behind_pooler(connection: Connection) -> bool:
+    """Whether a pooler stands between: its server connections come and go, and hold no session of ours."""
+    return bool(rows(connection, "select pg_backend_pid()")[0][0] != connection.info.backend_pid)

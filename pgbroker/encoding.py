@@ -6,12 +6,11 @@ it.
 
 import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from dramatiq.common import q_name
-from dramatiq.errors import DecodeError
-from dramatiq.message import Message
+from dramatiq.message import Message, get_encoder
 
 from pgbroker.errors import MessageRefused, NotAMessage
 
@@ -19,10 +18,45 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _DOUBTFUL = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]|NaN|Infinity")
 _LARGEST_DELAY_MS = 10 * 366 * 86_400_000
 _INT4 = 2**31
+_EXPECTED = {"actor_name": str, "args": tuple, "kwargs": dict, "options": dict, "message_timestamp": int}
+_COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def row_of(message: Message[Any], delay_ms: float | None, default_priority: int, largest_bytes: int) -> str:
-    """`message` as the JSON object that `sql/send.sql` reads.
+class Row(NamedTuple):
+    """A message as the queue's columns take it; `text` is the message in JSON."""
+
+    message_id: str
+    queue_name: str
+    priority: int
+    delay_ms: float
+    unique_key: str | None
+    tenant: str | None
+    run_key: str | None
+    run_at_most: int | None
+    text: str
+
+    def parameters(self) -> dict[str, Any]:
+        """For `sql/send_one.sql`."""
+        return self._asdict()
+
+    def json(self) -> str:
+        """For `sql/send.sql`, as an element of its array."""
+        fields = self._asdict()
+        del fields["text"]
+        return json.dumps(fields)[:-1] + ', "message": ' + self.text + "}"
+
+    def line(self) -> str:
+        """For `sql/send_copy.sql`."""
+        message_id, queue_name, priority, _, _, tenant, run_key, run_at_most, text = self
+        fields = (message_id, _copied(queue_name), str(priority), _copied(tenant), _copied(run_key),
+                  _copied(run_at_most), _copied(text))  # fmt: skip
+        return "\tqueued\t".join(("\t".join(fields[:2]), "\t".join(fields[2:]))) + "\n"
+
+
+def row_of(
+    message: Message[Any], delay_ms: float | None, actor_options: dict[str, Any], priority: int, largest_bytes: int
+) -> Row:
+    """`message` as a row of the queue. `priority` is its actor's, which its own option overrules.
 
     Raises:
         MessageRefused: it could not be stored or not be read again; the text names the actor and the reason.
@@ -31,21 +65,24 @@ def row_of(message: Message[Any], delay_ms: float | None, default_priority: int,
     def refuse(reason: str) -> MessageRefused:
         return MessageRefused(f"A message for {message.actor_name!r} cannot be sent: {reason}")
 
+    options = message.options
     delay = delay_ms or 0
     if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= _LARGEST_DELAY_MS:
         raise refuse(f"its delay must be 0 to {_LARGEST_DELAY_MS} milliseconds, but it is {delay!r}.")
-    priority = message.options.get("priority", default_priority)
+    priority = options.get("priority", priority)
     if isinstance(priority, bool) or not isinstance(priority, int) or not -_INT4 <= priority < _INT4:
         raise refuse(f"its priority must be a whole number of 32 bits, but it is {priority!r}.")
-    for option in ("unique_key", "tenant"):
-        if not isinstance(message.options.get(option), str | None):
-            raise refuse(f"its {option} must be text, but it is {message.options[option]!r}.")
+    for option in ("unique_key", "tenant", "run_key"):
+        if not isinstance(options.get(option), str | None):
+            raise refuse(f"its {option} must be text, but it is {options[option]!r}.")
     try:
         UUID(message.message_id)
     except (ValueError, AttributeError, TypeError):
         raise refuse(f"its id must be a UUID, but it is {message.message_id!r}.") from None
+    run_at_most = actor_options.get("run_at_most")
+    run_key = options.get("run_key") or (message.actor_name if run_at_most else None)
     queue_name = q_name(message.queue_name)
-    if queue_name != message.queue_name or "eta" in message.options:
+    if queue_name != message.queue_name or "eta" in options:
         message = message.copy(queue_name=queue_name)
         message.options.pop("eta", None)  # the row's run_at says when
 
@@ -55,19 +92,14 @@ def row_of(message: Message[Any], delay_ms: float | None, default_priority: int,
         raise refuse(f"JSON cannot hold it ({error}).") from error
     if len(encoded) > largest_bytes:
         raise refuse(f"it takes {len(encoded):,} bytes, {largest_bytes:,} are allowed. Store the data and send its id.")
-    fields = {
-        "message_id": message.message_id,
-        "queue_name": queue_name,
-        "priority": priority,
-        "delay_ms": delay,
-        "unique_key": message.options.get("unique_key"),
-        "tenant": message.options.get("tenant"),
-    }
     try:
         text = _checked(encoded)
     except ValueError as error:
         raise refuse(f"{error}.") from error
-    return json.dumps(fields)[:-1] + ', "message": ' + text + "}"
+    return Row(
+        message.message_id, queue_name, priority, delay, options.get("unique_key"), options.get("tenant"),
+        run_key, (run_at_most or 1) if run_key else None, text,
+    )  # fmt: skip
 
 
 def message_of(text: str | None, message_id: str, queue_name: str) -> Message[Any]:
@@ -77,18 +109,17 @@ def message_of(text: str | None, message_id: str, queue_name: str) -> Message[An
         NotAMessage: the text is no Dramatiq message; the error says why.
     """
     try:
-        found: Message[Any] = Message.decode((text or "null").encode())
-    except DecodeError as error:
-        raise NotAMessage(f"{type(error.error).__name__}: {error.error}") from error
-    expected = {"actor_name": str, "args": tuple, "kwargs": dict, "options": dict}
-    for name, kind in expected.items():
+        fields = get_encoder().decode((text or "null").encode())
+        if isinstance(fields["args"], str | dict):
+            raise NotAMessage("args is no list")
+        found: Message[Any] = Message(**(fields | {"queue_name": queue_name, "message_id": message_id}))
+    except NotAMessage:
+        raise
+    except Exception as error:
+        raise NotAMessage(f"{type(error).__name__}: {error}") from error
+    for name, kind in _EXPECTED.items():
         if not isinstance(getattr(found, name), kind):
             raise NotAMessage(f"{name} is no {kind.__name__}")
-    if not isinstance(found.message_timestamp, int):
-        raise NotAMessage("message_timestamp is no int")
-    if isinstance(json.loads(text or "null").get("args"), str | dict):
-        raise NotAMessage("args is no list")
-    found = found.copy(queue_name=queue_name, message_id=message_id)
     found.options.pop("eta", None)  # Dramatiq would keep the message in memory until then; it is due already
     return found
 
@@ -127,3 +158,8 @@ def _checked(encoded: bytes) -> str:
         except ValueError:
             raise ValueError("it holds NaN or an infinity, which JSON does not have") from None
     return text
+
+
+def _copied(value: str | int | None) -> str:
+    """A value as COPY's text format has it."""
+    return "\\N" if value is None else str(value).translate(_COPY_ESCAPES)

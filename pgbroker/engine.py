@@ -1,52 +1,56 @@
 """What a process does for all its queues together: claim, hand out, finish.
 
-Promises: one budget of free slots for all queues, so that no process takes what it cannot start; one connection that
-claims; whichever consumer thread finds nothing at hand claims for all of them. A queue that was found empty is looked
-at again after 20 ms, then less and less often down to once a second, and in time for its next due message.
+Promises: one budget of free slots for all queues, so that no process takes what it cannot start (see `pace`); what was
+taken and could not be started after all is given back within a second. One connection claims, one finishes, one beats.
+Of the consumer threads one is on the lookout: it waits for the next look and claims for all of them.
 
 While the database is away `take` returns None; Dramatiq's consumers need not restart.
 """
 
 import logging
-import random
-from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from threading import Condition
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from threading import Condition, RLock, get_ident
 from time import monotonic
 from typing import Any
 
 from dramatiq.message import Message
+from dramatiq.threading import raise_thread_exception
 
+from pgbroker.claim import Claims
 from pgbroker.connections import Connections, Line
+from pgbroker.counters import Counters
+from pgbroker.doorbell import Doorbell
 from pgbroker.encoding import message_of
-from pgbroker.errors import NotAMessage, PgBrokerError
+from pgbroker.errors import Cancelled, NotAMessage, PgBrokerError
 from pgbroker.finish import Finisher, Outcome
 from pgbroker.lease import Lifeline
 from pgbroker.leased import DeadLetter, Lease, LeasedMessage, Release
 from pgbroker.outage import Outage
+from pgbroker.pace import Pace
 from pgbroker.statements import sql
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_PAUSE_SECONDS = 0.02
-LONGEST_PAUSE_SECONDS = 1.0
 DOUBT_SECONDS = 15.0  # a claim whose answer was lost may commit this much later
+RECALL_SECONDS = 0.5  # a message that no thread began by then is given back
+STAND_IN_SECONDS = 0.1  # without a lookout; then another thread takes over
 
 
-@dataclass
-class _Queue:
-    """One queue of this process: what was claimed and not handed out, and when to look again."""
+class _Inbox:
+    """What was claimed from one queue and not handed out."""
 
-    claimed: deque[LeasedMessage] = field(default_factory=deque)
-    look_at: float = 0.0
-    pause: float = SHORTEST_PAUSE_SECONDS
+    def __init__(self, lock: Any) -> None:
+        self.messages: deque[LeasedMessage] = deque()
+        self.filled = Condition(lock)
 
 
 class Engine:
     """The claims and finishes of one process with `threads` worker threads.
 
-    `knows_actor` tells whether an actor is declared here; `actors` describes them all for pgbroker.actors.
+    `knows_actor` tells whether an actor is declared here; `actors` describes them all for pgbroker.actors. With
+    `doorbell` it listens for senders while it is idle.
     """
 
     def __init__(
@@ -56,19 +60,31 @@ class Engine:
         lease_seconds: float,
         knows_actor: Callable[[str], bool],
         actors: Callable[[], str],
+        bell: Doorbell,
+        *,
+        doorbell: bool = True,
     ) -> None:
-        self.counters: Counter[str] = Counter()
-        self.lifeline = Lifeline(connections, lease_seconds, self.queue_names, self._registered, self.look_now)
-        self._finisher = Finisher(connections, self.counters)
+        self.counters = Counters()
+        self.lifeline = Lifeline(connections, lease_seconds, self, self.counters, doorbell=doorbell)
+        self._connections = connections
+        self._bell = bell
         self._line = Line(connections)
+        self._claims = Claims(self._line)
+        self._finisher = Finisher(connections, self.counters)
         self._threads = threads
         self._knows_actor = knows_actor
         self._actors = actors
-        self._condition = Condition()
-        self._queues: dict[str, _Queue] = {}
+        self._lock = RLock()
+        self._inboxes: dict[str, _Inbox] = {}
         self._held: dict[str, LeasedMessage] = {}  # by token, from the claim to the finish
+        self._pace = Pace()
+        self._lookout: str | None = None  # the queue whose thread is on the lookout
+        self._lookout_seen = 0.0
         self._claiming = False
         self._draining = False
+        self._short_of_room = False  # the lookout waits for the end of a message
+        self._recall_at = float("inf")
+        self._claimed_at = 0.0
         self._doubt_until = 0.0
         self._outage = Outage("The claim")
 
@@ -80,145 +96,213 @@ class Engine:
 
     def drain(self) -> None:
         """Claim and hand out nothing more."""
-        with self._condition:
+        with self._lock:
             self._draining = True
-            self._condition.notify_all()
+            self._wake_all()
 
     def stop(self) -> None:
         """Give back what was not started and end the beat. Messages still running keep the process's row: others
         rescue them when the process is gone."""
         self.drain()
-        with self._condition:
-            self._condition.wait_for(lambda: not self._claiming, timeout=5)
-            left = [message for queue in self._queues.values() for message in queue.claimed]
-            for queue in self._queues.values():
-                queue.claimed.clear()
+        with self._lock:
+            if self._claiming and self._lookout is not None:
+                self._inboxes[self._lookout].filled.wait_for(lambda: not self._claiming, timeout=5)
+            left = [message for inbox in self._inboxes.values() for message in inbox.messages]
+            for inbox in self._inboxes.values():
+                inbox.messages.clear()
         try:
             self.release(left)
         except PgBrokerError as error:
             logger.warning("%d messages could not be given back, others rescue them: %s", len(left), error)
         self.lifeline.stop(sign_off=not self._held)
+        self._finisher.close()
         self._line.close()
 
-    def _registered(self, line: Line) -> None:
+    # What the beat asks and tells
+
+    def registered(self, line: Line) -> None:
+        """The process has a row: tell what it runs, and begin to claim."""
         line.execute(sql("register_actors"), {"actors": self._actors()})
         logger.info("connected_to_database")
-        with self._condition:
-            self._condition.notify_all()
-
-    # Taking
-
-    def add_queue(self, name: str) -> None:
-        """Claim messages of this queue as well."""
-        with self._condition:
-            self._queues.setdefault(name, _Queue())
+        with self._lock:
+            self._wake_all()
 
     def queue_names(self) -> list[str]:
         """The queues of this process, sorted."""
-        return sorted(self._queues)
+        with self._lock:
+            return self._claims.names()
 
-    def look_now(self, queue_names: set[str]) -> None:
+    def holding(self) -> bool:
+        """Whether it holds messages or did a moment ago."""
+        return bool(self._held) or monotonic() - self._claimed_at < 2.0
+
+    def listens(self) -> bool:
+        """Whether it could take more than it finds, so that senders should ring."""
+        return not self._draining and len(self._held) < self._threads
+
+    def look_now(self, queue_names: Iterable[str], *, from_the_bottom: bool = False) -> None:
         """Something may have come into these queues: end the wait."""
-        with self._condition:
-            for name in queue_names & self._queues.keys():
-                self._queues[name].look_at = 0.0
-            self._condition.notify_all()
+        with self._lock:
+            self._claims.look_now(queue_names, from_the_bottom=from_the_bottom)
+            self._wake_lookout()
+
+    def note_limits(self, queue_names: Iterable[str], *, limited: bool) -> None:
+        """Messages with a run key wait in these queues, or none does."""
+        with self._lock:
+            self._claims.note_limits(queue_names, limited=limited)
+
+    def cancel(self, message_ids: Iterable[str]) -> None:
+        """Interrupt those of these messages that run here."""
+        wanted = set(message_ids)
+        with self._lock:
+            for message in self._held.values():
+                if message.message_id in wanted and not message.cancel_asked and not message.in_hooks:
+                    message.cancel_asked = True
+                    if message.thread_id is not None:
+                        raise_thread_exception(message.thread_id, Cancelled)
+                        self.counters["cancelled"] += 1
+
+    # Taking
+
+    def add_queue(self, name: str, *, limited: bool = False) -> None:
+        """Claim messages of this queue as well; `limited`: actors with run_at_most use it."""
+        with self._lock:
+            new = name not in self._inboxes
+            if new:
+                self._inboxes[name] = _Inbox(self._lock)
+                self._claims.add(name)
+                self._claims.note_limits([name], limited=limited)
+        if new:
+            self.lifeline.queues_changed()
 
     def take(self, queue_name: str, timeout_seconds: float) -> LeasedMessage | None:
         """The next message of a queue; None when there is none for `timeout_seconds`."""
+        inbox = self._inboxes[queue_name]
+        if inbox.messages and not self._draining:
+            with suppress(IndexError):
+                return inbox.messages.popleft()
         deadline = monotonic() + timeout_seconds
         while True:
-            with self._condition:
-                claimed = self._queues[queue_name].claimed
-                if claimed and not self._draining:
-                    return claimed.popleft()
-                now = monotonic()
-                if now >= deadline:
-                    return None
-                wanted = self._wanted(now)
-                if not wanted:
-                    self._condition.wait(min(deadline, self._next_look(now)) - now)
-                    continue
-                self._claiming = True
+            with self._lock:
+                wanted = self._wait(queue_name, inbox, deadline)
+                if wanted is None:
+                    return inbox.messages.popleft() if inbox.messages and not self._draining else None
             try:
-                self._claim(wanted)
+                self._recall()
+                if wanted:
+                    self._claim(wanted)
             finally:
-                with self._condition:
+                with self._lock:
                     self._claiming = False
-                    self._condition.notify_all()
+                    self._lookout_seen = monotonic()
+                    inbox.filled.notify_all()
 
-    def may_start(self, message: LeasedMessage) -> bool:
-        """Whether the lease of a message is still safe. Where not, others run it: forget it."""
-        if self.lifeline.holds(message.lease.process_id):
-            return True
-        self._forget([message])
-        self._doubt_until = monotonic() + DOUBT_SECONDS  # if nobody took it over, the next claim gives it back
-        self.counters["not_started"] += 1
-        return False
+    def _wait(self, queue_name: str, inbox: _Inbox, deadline: float) -> dict[str, int] | None:
+        """Until this thread has something to take (None), or, as the lookout, until it is time to claim."""
+        while True:
+            if inbox.messages and not self._draining:
+                return None
+            now = monotonic()
+            if now >= deadline:
+                if self._lookout == queue_name:
+                    self._lookout_seen = now
+                return None
+            if self._draining or self._claiming or not self._stands_lookout(queue_name, now):
+                inbox.filled.wait(deadline - now)
+                continue
+            wanted = self._wanted(now)
+            if wanted or now >= self._recall_at:
+                self._claiming = True
+                return wanted
+            inbox.filled.wait(max(0.0, min(deadline, self._next_look(now)) - now))
+            self._lookout_seen = monotonic()
+
+    def _stands_lookout(self, queue_name: str, now: float) -> bool:
+        """Whether this thread is the one that looks for all: the last that was, or who finds it gone."""
+        if self._lookout != queue_name and self._lookout is not None and now - self._lookout_seen < STAND_IN_SECONDS:
+            return False
+        self._lookout, self._lookout_seen = queue_name, now
+        return True
 
     def _wanted(self, now: float) -> dict[str, int]:
         """How many messages to claim from which queue; empty when it is not the time."""
-        free = self._threads - len(self._held)
-        if self._claiming or self._draining or free <= 0 or not self.lifeline.holds():
+        if not self._has_room(now) or not self.lifeline.holds():
             return {}
-        if not any(queue.look_at <= now for queue in self._queues.values()):
-            return {}
-        # Those that would be looked at soon anyway come along: one statement instead of two.
-        names = [name for name, queue in self._queues.items() if queue.look_at <= now + queue.pause / 2]
-        random.shuffle(names)  # who gets the odd slot
-        share, odd = divmod(free, len(names))
-        limits = {name: share + (position < odd) for position, name in enumerate(names)}
-        return {name: limit for name, limit in limits.items() if limit}
+        return self._claims.wanted(now, self._threads + self._pace.ahead(now) - len(self._held))
+
+    def _has_room(self, now: float) -> bool:
+        """Whether a claim is worth it: for one slot where work is long, for half of what is held ahead where it is
+        short."""
+        ahead = self._pace.ahead(now)
+        return self._threads + ahead - len(self._held) >= max(1, ahead // 2)
 
     def _next_look(self, now: float) -> float:
         if not self.lifeline.holds():
             return now + 0.25
-        if self._claiming or self._draining or len(self._held) >= self._threads:
-            return float("inf")  # the end of a claim and of a message wake us
-        return max(now, min(queue.look_at for queue in self._queues.values()))
+        self._short_of_room = not self._has_room(now)
+        if self._short_of_room:
+            return min(self._recall_at, now + 0.25)  # the end of a message wakes us before
+        return max(now, min(self._claims.next_look(), self._recall_at))
+
+    def _wake_lookout(self) -> None:
+        if self._lookout is not None:
+            self._inboxes[self._lookout].filled.notify_all()
+
+    def _wake_all(self) -> None:
+        for inbox in self._inboxes.values():
+            inbox.filled.notify_all()
 
     # Claiming, by one thread at a time
 
     def _claim(self, wanted: dict[str, int]) -> None:
         process_id = self.lifeline.process_id
+        began = monotonic()
         try:
             self._give_back_unknown(process_id)
-            found = self._line.execute(
-                sql("claim"),
-                {"queues": list(wanted), "limits": list(wanted.values()), "process_id": process_id},
-            )
-            due_in = None if found else self._line.execute(sql("next_due"), {"queues": list(wanted)})[0][0]
+            found = self._claims.take(wanted, process_id)
         except PgBrokerError as error:
             self._claim_failed(error)
             return
         self._outage.over()
-        found.sort(key=lambda row: row[-3:])
-        counts: Counter[str] = Counter(row[1] for row in found)
-        messages = [message for row in found if (message := self._message(row, process_id))]
+        if not found:
+            return
+        now = self._claimed_at = monotonic()
+        self.counters.observe("claim", now - began)
         self.counters["claimed"] += len(found)
-        now = monotonic()
-        with self._condition:
+        self.lifeline.hurry()
+        found.sort(key=lambda row: row[-3:])
+        messages = [message for row in found if (message := self._message(row, process_id, now))]
+        with self._lock:
+            self._recall_at = min(self._recall_at, now + RECALL_SECONDS)
             for message in messages:
-                self._queues[message.queue_name].claimed.append(message)
-            for name, limit in wanted.items():
-                self._queues[name] = _looked(self._queues[name], now, counts[name], limit, due_in)
+                inbox = self._inboxes[message.queue_name]
+                inbox.messages.append(message)
+                if len(inbox.messages) == 1:
+                    inbox.filled.notify_all()
 
-    def _message(self, row: tuple[Any, ...], process_id: str) -> LeasedMessage | None:
+    def _message(self, row: tuple[Any, ...], process_id: str, now: float) -> LeasedMessage | None:
         """The claimed row as a message; None where it cannot be one and is a dead letter now."""
-        message_id, queue_name, text, token, deliveries, retries, *order = row
-        lease = Lease(token, process_id, deliveries, retries, tuple(order))
+        message_id, queue_name, text, token, deliveries, retries, is_cancelled, _, _, *order = row
+        lease = Lease(token, process_id, deliveries, retries, is_cancelled, now, tuple(order))
+        problem: str | None = None
+        error: Exception | None = None
         try:
             message = LeasedMessage(message_of(text, message_id, queue_name), lease, self)
-            problem = None if self._knows_actor(message.actor_name) else "unknown actor"
-            error: Exception = LookupError(f"no actor named {message.actor_name!r} is declared in this worker")
         except NotAMessage as reason:
             message = LeasedMessage(_shell(message_id, queue_name), lease, self)
             problem, error = "not a message", reason
-        self._held[token] = message
+        with self._lock:
+            self._held[token] = message
+        if problem is None and is_cancelled:
+            problem = "cancelled"
+        elif problem is None and not self._knows_actor(message.actor_name):
+            problem = "unknown actor"
+            error = LookupError(f"no actor named {message.actor_name!r} is declared in this worker")
         if problem is None:
             return message
-        logger.error("Message %s of queue %s is a dead letter, %s: %s", message_id, queue_name, problem, error)
-        message.stuff_exception(error)
+        if error is not None:
+            logger.error("Message %s of queue %s is a dead letter, %s: %s", message_id, queue_name, problem, error)
+            message.stuff_exception(error)
         try:
             self.finish(message, DeadLetter(problem))
         except PgBrokerError:
@@ -228,18 +312,60 @@ class Engine:
 
     def _claim_failed(self, error: PgBrokerError) -> None:
         pause = self._outage.failed(error) if not self.lifeline.outage.on else 0.5
-        now = monotonic()
-        with self._condition:
-            self._doubt_until = now + DOUBT_SECONDS
-            for queue in self._queues.values():
-                queue.look_at = now + pause
+        with self._lock:
+            self._doubt_until = monotonic() + DOUBT_SECONDS
+            self._claims.put_off(pause)
 
     def _give_back_unknown(self, process_id: str) -> None:
         """After a claim whose answer was lost: what it took is ours by the table, and nobody would ever start it."""
         if monotonic() < self._doubt_until:
-            given_back = self._line.execute(sql("disown"), {"process_id": process_id, "tokens": list(self._held)})
+            with self._lock:
+                tokens = list(self._held)
+            given_back = self._line.execute(sql("disown"), {"process_id": process_id, "tokens": tokens})
             if given_back:
                 logger.warning("Gave back %d messages whose claim was not answered", len(given_back))
+
+    def _recall(self) -> None:
+        """Give back what was claimed ahead and could not be started: all threads are busy with something long."""
+        now = monotonic()
+        with self._lock:
+            if now < self._recall_at:
+                return
+            waiting = [message for message in self._held.values() if message.thread_id is None]
+            late = {message for message in waiting if now - message.lease.claimed_at >= RECALL_SECONDS}
+            on_time = [message.lease.claimed_at for message in waiting if message not in late]
+            self._recall_at = min(on_time) + RECALL_SECONDS if on_time else float("inf")
+            for message in late:
+                del self._held[message.lease.token]  # from here on nobody starts it
+            for name in {message.queue_name for message in late}:
+                inbox = self._inboxes[name]
+                inbox.messages = deque(message for message in inbox.messages if message not in late)
+        if late:
+            self.counters["recalled"] += len(late)
+            try:
+                self._finisher.finish([(message, Release()) for message in late])
+            except PgBrokerError:
+                self._doubt_until = monotonic() + DOUBT_SECONDS  # the next claim gives them back
+
+    # Running
+
+    def may_start(self, message: LeasedMessage) -> bool:
+        """Whether the lease of a message is still safe; then this thread runs it. Where not, others do: forget it."""
+        with self._lock:
+            if message.lease.token not in self._held:
+                return False
+            if self.lifeline.holds(message.lease.process_id):
+                message.thread_id = get_ident()
+                return True
+        self._forget([message])
+        self._doubt_until = monotonic() + DOUBT_SECONDS  # if nobody took it over, the next claim gives it back
+        self.counters["not_started"] += 1
+        return False
+
+    def ran(self, message: LeasedMessage) -> None:
+        """The actor has returned: from here on nothing interrupts."""
+        with self._lock:
+            message.in_hooks = True
 
     # Finishing
 
@@ -249,6 +375,8 @@ class Engine:
             return  # its lease was lost before it began
         self._finisher.finish([(message, outcome)])
         self._forget([message])
+        if message.sent_to or message.followers:
+            self._announce(message.sent_to | {row.queue_name for row in message.followers})
 
     def finish_in(self, connection: Any, message: LeasedMessage) -> bool:
         """Mark a message done in the actor's own transaction. False: its lease is lost."""
@@ -262,22 +390,23 @@ class Engine:
             self._forget(held)
 
     def _forget(self, messages: list[LeasedMessage]) -> None:
-        with self._condition:
+        now = monotonic()
+        with self._lock:
             for message in messages:
                 self._held.pop(message.lease.token, None)
-            self._condition.notify_all()
+            self._pace.note(len(messages), now)
+            if self._short_of_room and self._has_room(now):
+                self._short_of_room = False
+                self._wake_lookout()
 
-
-def _looked(queue: _Queue, now: float, found: int, limit: int, due_in: float | None) -> _Queue:
-    """When to look at a queue again, after `found` of at most `limit` messages were there."""
-    if found >= limit:
-        queue.look_at, queue.pause = 0.0, SHORTEST_PAUSE_SECONDS
-        return queue
-    queue.pause = SHORTEST_PAUSE_SECONDS if found else min(LONGEST_PAUSE_SECONDS, queue.pause * 2)
-    queue.look_at = now + queue.pause * random.uniform(0.5, 1.0)  # noqa: S311  jitter
-    if due_in is not None:
-        queue.look_at = min(queue.look_at, now + max(0.001, due_in))
-    return queue
+    def _announce(self, queue_names: set[str]) -> None:
+        """What a message sent is there now: look ourselves, or ring for others."""
+        self.look_now(queue_names)
+        if elsewhere := queue_names - self._inboxes.keys():
+            try:
+                self._bell.ring(self._connections, elsewhere)
+            except PgBrokerError as error:  # they look by themselves
+                logger.debug("No ring: %s", error)
 
 
 def _shell(message_id: str, queue_name: str) -> Any:

@@ -1,6 +1,7 @@
 """What can go wrong with messages. The docstring of each class says what it means; every text is one line."""
 
 import dramatiq.errors
+from dramatiq.middleware import Interrupt
 
 
 class PgBrokerError(Exception):
@@ -42,3 +43,12 @@ class ScheduleRefused(PgBrokerError):
 
 class UnknownDeadLetter(PgBrokerError):
     """A dead letter was named that is not there."""
+
+
+class UnknownMessage(PgBrokerError):
+    """A message was named that neither waits nor runs."""
+
+
+class Cancelled(Interrupt):
+    """Raised in the thread of an actor whose message somebody cancelled. Like all interrupts it cannot stop a call into
+    C code, only what follows it."""

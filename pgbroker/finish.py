@@ -1,27 +1,29 @@
 """Writing what became of messages: one statement per outcome, fenced by the lease's token.
 
-Promises: `finish` returns after the commit. Threads that finish at the same time share one transaction: whoever gets
-the writer's lock takes all that is there. A finish whose lease was lost changes nothing and is counted as late. What
-the database refuses to store becomes a dead letter that says so; while the database is away DatabaseAway is raised and
-Dramatiq asks again.
+Promises: `finish` returns after the commit. Threads that finish at the same time share one transaction on the
+process's one finishing connection: the first writes, whoever comes meanwhile waits, and one of those writes the next
+lot. A finish whose lease was lost changes nothing and is counted as late. What the database refuses to store becomes a
+dead letter that says so; while the database is away DatabaseAway is raised and Dramatiq asks again.
 """
 
 import json
 import logging
 import traceback
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from dramatiq.middleware import SkipMessage
 from psycopg2.extensions import connection as Connection
 
-from pgbroker.connections import Connections, rows
+from pgbroker.connections import Connections, Line, rows
+from pgbroker.counters import Counters
 from pgbroker.encoding import storable, storable_options
-from pgbroker.errors import DatabaseAway, PgBrokerError
+from pgbroker.errors import Cancelled, DatabaseAway, PgBrokerError
 from pgbroker.leased import DeadLetter, Done, LeasedMessage, Release, Reschedule
+from pgbroker.sending import rows_json
 from pgbroker.statements import sql
 
 logger = logging.getLogger(__name__)
@@ -49,13 +51,20 @@ def outcome_of(message: LeasedMessage, retries_are_on: bool) -> Outcome:
         return message.outcome
     if message._exception is None:
         return Done()
+    if isinstance(message._exception, Cancelled):
+        return cancelled(message)
     # An exception that nobody decided about: the middleware for it failed itself, or there is none. Never done.
     if retries_are_on and message.lease.retries < MOST_FAILED_HOOKS:
         return Reschedule(15_000 * 2 ** min(message.lease.retries, 8))
     return DeadLetter("rejected")
 
 
-@dataclass
+def cancelled(message: LeasedMessage) -> DeadLetter | Release:
+    """The end of a message that `Cancelled` interrupted; one that was hit in place of another starts afresh."""
+    return DeadLetter("cancelled") if message.cancel_asked else Release()
+
+
+@dataclass(eq=False)
 class _Finish:
     message: LeasedMessage
     outcome: Outcome
@@ -63,34 +72,80 @@ class _Finish:
     error: PgBrokerError | None = None
 
 
+class _Turn:
+    """A thread that waits for its finishes to be written, or to write the next lot."""
+
+    def __init__(self, finishes: list[_Finish]) -> None:
+        self.finishes = finishes
+        self.leads = False
+        self._gate = Lock()
+        self._gate.acquire()
+
+    def wait(self) -> None:
+        """Until another thread calls `open`."""
+        self._gate.acquire()
+
+    def open(self) -> None:
+        """Let it go on."""
+        self._gate.release()
+
+
 class Finisher:
     """Writes outcomes through `connections` and counts them in `counters`."""
 
-    def __init__(self, connections: Connections, counters: Counter[str]) -> None:
-        self._connections = connections
+    def __init__(self, connections: Connections, counters: Counters) -> None:
+        self._line = Line(connections)
         self._counters = counters
-        self._waiting: list[_Finish] = []
-        self._waiting_lock = Lock()
-        self._writing = Lock()
+        self._turns: list[_Turn] = []
+        self._lock = Lock()
+        self._writing = False
 
     def finish(self, finishes: Iterable[tuple[LeasedMessage, Outcome]]) -> None:
         """Write these outcomes and whatever else waits. Raises DatabaseAway: nothing is lost, finish again."""
-        ours = [_Finish(message, outcome) for message, outcome in finishes]
-        with self._waiting_lock:
-            self._waiting += ours
-        with self._writing:
-            with self._waiting_lock:
-                batch, self._waiting = self._waiting, []
-            if batch:
-                self._write_or_tell(batch)
-        for finish in ours:
+        turn = _Turn([_Finish(message, outcome) for message, outcome in finishes])
+        with self._lock:
+            self._turns.append(turn)
+            if not self._writing:
+                self._writing = turn.leads = True
+        if not turn.leads:
+            turn.wait()
+        if turn.leads:
+            self._lead()
+        for finish in turn.finishes:
             if finish.error is not None:
                 raise finish.error
+
+    def _lead(self) -> None:
+        """Write one lot, then hand the pen to one who waits, if anybody does."""
+        with self._lock:
+            lot, self._turns = self._turns, []
+        batch = [finish for turn in lot for finish in turn.finishes]
+        try:
+            self._write_or_tell(batch)
+        finally:
+            for finish in batch:
+                if not finish.written and finish.error is None:  # an interrupt hit this thread: the others ask again
+                    finish.error = DatabaseAway("The finish was interrupted")
+            with self._lock:
+                if self._turns:
+                    self._turns[0].leads = True
+                    self._turns[0].open()
+                else:
+                    self._writing = False
+            for turn in lot:
+                if not turn.leads:
+                    turn.open()
+
+    def close(self) -> None:
+        """Close the connection. A later finish opens it again."""
+        with self._lock:
+            if not self._writing:
+                self._line.close()
 
     def finish_in(self, connection: Any, message: LeasedMessage) -> bool:
         """Mark `message` done in the caller's transaction. False: its lease is lost."""
         with connection.cursor() as cursor:
-            cursor.execute(sql("finish_done"), {"outcomes": json.dumps([_described(message, Done())])})
+            cursor.execute(sql("finish_done"), _done([message], quiet=False))
             return cursor.fetchone() is not None
 
     def _write_or_tell(self, batch: list[_Finish]) -> None:
@@ -110,26 +165,30 @@ class Finisher:
     def _bury(self, finish: _Finish, error: Exception) -> None:
         finish.outcome = DeadLetter("could not be finished")
         finish.message.stuff_exception(error)
-        finish.message.lease.rows.clear()
+        finish.message.followers.clear()
         try:
             self._write([finish])
         except Exception as second:  # Dramatiq asks again, as it does when the database is away
             finish.error = DatabaseAway(str(second))
 
     def _write(self, batch: list[_Finish]) -> None:
+        began = monotonic()
         batch.sort(key=lambda finish: finish.message.message_id)  # no two writers lock rows in opposite orders
         by_kind: dict[type, list[_Finish]] = {}
         for finish in batch:
             by_kind.setdefault(type(finish.outcome), []).append(finish)
-        if list(by_kind) == [Done] and not any(finish.message.lease.rows for finish in batch):
-            held = {row[0] for row in self._connections.execute(*_statement(Done, batch))}
+        if list(by_kind) == [Done] and not any(finish.message.followers for finish in batch):
+            done = _done([finish.message for finish in batch], quiet=True)
+            held = {row[0] for row in self._line.execute(sql("finish_done"), done)}
         else:
-            with self._connections.transaction() as connection:
+            with self._line.transaction() as connection:
                 held = set()
                 for kind, finishes in by_kind.items():
-                    held |= {row[0] for row in rows(connection, *_statement(kind, finishes))}
+                    held |= {row[0] for row in rows(connection, sql(_STATEMENTS[kind]), _parameters(kind, finishes))}
                 _send_followers(connection, batch, held)
+        self._counters.observe("finish", monotonic() - began)
         for finish in batch:
+            finish.written = True
             self._count(finish, finish.message.message_id in held)
 
     def _count(self, finish: _Finish, held: bool) -> None:
@@ -146,17 +205,26 @@ class Finisher:
 
 def _send_followers(connection: Connection, batch: list[_Finish], held: set[str]) -> None:
     """Insert what hooks sent (callbacks, the next of a pipeline), for those messages whose finish counts."""
-    followers: list[str] = []
+    followers = []
     for finish in batch:
         if finish.message.message_id in held or finish.message.finished_by_actor:
-            followers += finish.message.lease.rows
+            followers += finish.message.followers
     if followers:
-        rows(connection, sql("send"), {"rows": "[" + ",".join(followers) + "]"})
+        rows(connection, sql("send"), {"rows": rows_json(followers)})
 
 
-def _statement(kind: type, finishes: list[_Finish]) -> tuple[str, dict[str, str]]:
-    described = [_described(finish.message, finish.outcome) for finish in finishes]
-    return sql(_STATEMENTS[kind]), {"outcomes": json.dumps(described)}
+def _done(messages: list[LeasedMessage], *, quiet: bool) -> dict[str, Any]:
+    return {
+        "message_ids": [message.message_id for message in messages],
+        "lease_tokens": [message.lease.token for message in messages],
+        "quiet": quiet,
+    }
+
+
+def _parameters(kind: type, finishes: list[_Finish]) -> dict[str, Any]:
+    if kind is Done:
+        return _done([finish.message for finish in finishes], quiet=False)
+    return {"outcomes": json.dumps([_described(finish.message, finish.outcome) for finish in finishes])}
 
 
 def _described(message: LeasedMessage, outcome: Outcome) -> dict[str, Any]:

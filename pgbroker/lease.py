@@ -2,31 +2,44 @@
 
 Promises: one thread and one connection a process for all of it, apart from those that claim and finish. A process that
 could not beat for most of its lease starts no more work (`holds` turns False) before others take its messages over. A
-process that was thought dead and comes back begins anew under another id; what it held then is lost to it.
+process that was thought dead and comes back begins anew under another id; what it held then is lost to it. The same
+connection listens to the doorbell, unless a pooler stands between: then polling alone finds what comes in, and as a
+pooler's connections say nothing about a process, a dead one is known by its lease alone.
 
 While the database is away it waits, says so once, and goes on. After an outage it rescues nobody for the length of a
 lease: the others have to come back first.
 """
 
+import json
 import logging
 import os
 import random
+import select
 import socket
 import time
-from collections.abc import Callable
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
+from typing import Protocol
 from uuid import uuid4
 
-from pgbroker.connections import Connections, Line
-from pgbroker.errors import PgBrokerError
+import psycopg2
+from psycopg2.extensions import connection as Connection
+
+from pgbroker.connections import Connections, Line, behind_pooler
+from pgbroker.counters import Counters
+from pgbroker.doorbell import channel
+from pgbroker.errors import DatabaseAway, PgBrokerError
 from pgbroker.outage import Outage
 from pgbroker.statements import sql
 
 logger = logging.getLogger(__name__)
 
-BEAT_SECONDS = 0.5
-MISSED_SECONDS = 1.25  # without a beat, and without its connection: a process is dead
-BEATS_BETWEEN_LOOKS = 20  # for messages whose process has no row at all
+BEAT_SECONDS = 0.5  # while messages are held
+IDLE_BEAT_SECONDS = 1.0
+BEAT_SLACK_SECONDS = 0.3  # a beat later than promised by this much, and a connection that is gone: a dead process
+YOUNG_SECONDS = 0.5  # a claim so young may be newer than what its rescuer knows of processes
+HEARS_SECONDS = 3.0  # senders ring for an idle process this long after its last beat
+SECONDS_BETWEEN_LOOKS = 10.0  # for messages whose process has no row at all
+SECONDS_BETWEEN_LEVELS = 5.0  # for priorities that no sender noted
 MOST_DEATHS = 3  # of workers while they held a message; then it is a dead letter
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine sleeps, as the lease does
 
@@ -36,33 +49,57 @@ def clock() -> float:
     return time.clock_gettime(_CLOCK)
 
 
-class Lifeline:
-    """The beat of one process.
+class Holder(Protocol):
+    """Whose leases they are, as far as the beat has to know: the engine."""
 
-    `queues` are named in its row; `on_registered` runs after the row was made; `on_rescue` gets the names of queues in
-    which messages became free.
-    """
+    def queue_names(self) -> list[str]:
+        """The queues it takes from."""
+
+    def holding(self) -> bool:
+        """Whether it holds messages."""
+
+    def listens(self) -> bool:
+        """Whether it has nothing to do, so that senders should ring."""
+
+    def look_now(self, queue_names: set[str], *, from_the_bottom: bool = False) -> None:
+        """Something came into these queues."""
+
+    def note_limits(self, queue_names: set[str], *, limited: bool) -> None:
+        """Messages with a run key wait in these queues, or none does."""
+
+    def cancel(self, message_ids: list[str]) -> None:
+        """Somebody wants these messages cancelled."""
+
+    def registered(self, line: Line) -> None:
+        """The process has a row."""
+
+
+class Lifeline:
+    """The beat of one process, for `holder`, with what it counted in `counters`. With `doorbell` it listens as well."""
 
     def __init__(
-        self,
-        connections: Connections,
-        lease_seconds: float,
-        queues: Callable[[], list[str]],
-        on_registered: Callable[[Line], None],
-        on_rescue: Callable[[set[str]], None],
+        self, connections: Connections, lease_seconds: float, holder: Holder, counters: Counters, *, doorbell: bool
     ) -> None:
         self.outage = Outage("The worker")
         self.process_id = str(uuid4())
         self._line = Line(connections)
         self._lease_seconds = lease_seconds
-        self._queues = queues
-        self._on_registered = on_registered
-        self._on_rescue = on_rescue
+        self._holder = holder
+        self._counters = counters
+        self._doorbell = doorbell
         self._state = Lock()
         self._beaten_at: float | None = None
         self._rescues_from = 0.0
-        self._beats = 0
-        self._stopping = Event()
+        self._look_at = 0.0
+        self._levels_at = 0.0
+        self._counted: Counters | None = None  # as it stands in the database
+        self._wake, self._nudge = os.pipe()
+        self._stopping = False
+        self._promised = BEAT_SECONDS
+        self._connection: Connection | None = None  # what the next three are true of
+        self._backend_pid: int | None = None
+        self._channels: dict[str, str] = {}
+        self._pooled = False
         self._thread = Thread(target=self._run, name="pgbroker-beat", daemon=True)
 
     def start(self) -> None:
@@ -71,14 +108,31 @@ class Lifeline:
 
     def stop(self, *, sign_off: bool) -> None:
         """Stop beating; with `sign_off` take the row away, as nothing is held any more."""
-        self._stopping.set()
+        self._stopping = True
+        os.write(self._nudge, b".")
         self._thread.join(timeout=15)
-        if sign_off and self._beaten_at is not None and not self._thread.is_alive():
+        if self._thread.is_alive():
+            return
+        if sign_off and self._beaten_at is not None:
             try:
-                self._line.execute(sql("sign_off"), {"process_id": self.process_id})
+                self._line.execute(
+                    sql("sign_off"), {"process_id": self.process_id, "counters": json.dumps(self._counters)}
+                )
             except PgBrokerError as error:  # the others find the row without a beat
                 logger.debug("No sign-off: %s", error)
         self._line.close()
+        os.close(self._wake)
+        os.close(self._nudge)
+
+    def hurry(self) -> None:
+        """Messages were taken: who promised a slow beat beats now, so that a death would be noticed soon."""
+        if self._promised > BEAT_SECONDS:
+            os.write(self._nudge, b".")
+
+    def queues_changed(self) -> None:
+        """Tell the others at once, and look which priorities are in use."""
+        self._levels_at = 0.0
+        os.write(self._nudge, b".")
 
     def holds(self, process_id: str | None = None) -> bool:
         """Whether the leases of this process are safe to start work on; those it took as `process_id`, where given."""
@@ -89,11 +143,11 @@ class Lifeline:
 
     def _run(self) -> None:
         pause = 0.0
-        while not self._stopping.wait(pause):
+        while not self._wait(pause):
             try:
                 self._beat()
                 self.outage.over()
-                pause = BEAT_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311  jitter
+                pause = self._promised * random.uniform(0.8, 1.0)  # noqa: S311  jitter
             except PgBrokerError as error:
                 self._rescues_from = clock() + self._lease_seconds
                 pause = self.outage.failed(error)
@@ -101,26 +155,106 @@ class Lifeline:
                 logger.exception("The beat failed")
                 pause = BEAT_SECONDS
 
+    def _interval(self) -> float:
+        """Seconds to the next beat, as promised to the others with this one."""
+        self._promised = BEAT_SECONDS if self._holder.holding() else IDLE_BEAT_SECONDS
+        return self._promised
+
+    def _wait(self, seconds: float) -> bool:
+        """Until the next beat, handing on what the doorbell says meanwhile; whether it is time to stop."""
+        until = clock() + seconds
+        while not self._stopping:
+            watched = select.poll()  # select() takes no descriptor above 1,023
+            watched.register(self._wake, select.POLLIN)
+            if self._connection is not None and not self._connection.closed:
+                watched.register(self._connection.fileno(), select.POLLIN)
+            ready = [descriptor for descriptor, _ in watched.poll(max(0.0, until - clock()) * 1000)]
+            if not ready:
+                return self._stopping
+            if self._wake in ready:
+                os.read(self._wake, 64)
+                return self._stopping
+            if not self._hear():
+                return self._stopping  # the connection is gone: beat at once over another
+        return True
+
+    def _hear(self) -> bool:
+        """Take in what came over the connection; whether it still lives."""
+        connection = self._connection
+        if connection is None:
+            return False
+        try:
+            connection.poll()
+        except psycopg2.Error:
+            self._connection = None
+            return False
+        self._hand_on(connection)
+        return True
+
+    def _hand_on(self, connection: Connection) -> None:
+        rung = {self._channels[notice.channel] for notice in connection.notifies if notice.channel in self._channels}
+        connection.notifies.clear()
+        if rung:
+            self._holder.look_now(rung)
+
+    def _connected(self) -> Connection:
+        """The connection, listening where it can."""
+        connection = self._line.open()
+        try:
+            if connection is not self._connection:
+                self._pooled = behind_pooler(connection)
+                self._backend_pid = None if self._pooled else connection.info.backend_pid
+                self._channels = {}
+                self._connection = connection
+            if self._doorbell and not self._pooled:
+                new = {channel(name): name for name in self._holder.queue_names()}
+                with connection.cursor() as cursor:
+                    for name in new.keys() - self._channels.keys():
+                        cursor.execute(f"listen {name}")  # made of a hash
+                self._channels = new
+        except psycopg2.Error as error:
+            self._connection = None
+            self._line.close()
+            raise DatabaseAway(f"The database cannot be used: {error}") from error
+        return connection
+
     def _beat(self) -> None:
         asked_at = clock()
+        connection = self._connected()
         if self._beaten_at is None:
             self._register()
             missing = True
         else:
+            counters = Counters(self._counters)
             answer = self._line.execute(
                 sql("beat"),
-                {"process_id": self.process_id, "queues": self._queues(), "missed_seconds": MISSED_SECONDS},
+                {
+                    "process_id": self.process_id,
+                    "backend_pid": self._backend_pid,
+                    "queues": self._holder.queue_names(),
+                    "counters": None if counters == self._counted else json.dumps(counters),
+                    "hears": bool(self._channels) and self._holder.listens(),
+                    "hears_seconds": HEARS_SECONDS,
+                    "due_seconds": self._interval() + BEAT_SLACK_SECONDS,
+                },
             )
             if not answer:
                 logger.warning("This process was taken for dead and its messages given to others; it begins anew")
                 with self._state:
                     self.process_id, self._beaten_at = str(uuid4()), None
                 return self._beat()
-            missing = answer[0][0]
+            missing, cancelled = answer[0]
+            self._counted = counters
+            if cancelled:
+                self._holder.cancel(cancelled)
         with self._state:
             self._beaten_at = asked_at
-        self._beats += 1
-        if (missing or self._beats % BEATS_BETWEEN_LOOKS == 0) and clock() >= self._rescues_from:
+        self._hand_on(connection)  # what arrived with the answer
+        if asked_at >= self._levels_at:
+            self._levels_at = asked_at + SECONDS_BETWEEN_LEVELS
+            self._find_levels()
+        if (missing or asked_at >= self._look_at) and clock() >= self._rescues_from:
+            self._look_at = asked_at + SECONDS_BETWEEN_LOOKS
             self._rescue()
         return None
 
@@ -131,18 +265,28 @@ class Lifeline:
                 "process_id": self.process_id,
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
-                "queues": self._queues(),
+                "queues": self._holder.queue_names(),
                 "lease_seconds": self._lease_seconds,
+                "backend_pid": self._backend_pid,
+                "due_seconds": self._interval() + BEAT_SLACK_SECONDS,
             },
         )
-        self._on_registered(self._line)
+        self._counted = None
+        self._holder.registered(self._line)
+
+    def _find_levels(self) -> None:
+        found = self._line.execute(sql("levels"), {"queues": self._holder.queue_names()})
+        self._holder.note_limits({name for name, _, limited in found if limited}, limited=True)
+        self._holder.note_limits({name for name, _, limited in found if not limited}, limited=False)
+        self._holder.look_now({name for name, new, limited in found if new or limited})
 
     def _rescue(self) -> None:
-        rescued = self._line.execute(sql("rescue"), {"missed_seconds": MISSED_SECONDS, "most_deaths": MOST_DEATHS})
+        rescued = self._line.execute(sql("rescue"), {"young_seconds": YOUNG_SECONDS, "most_deaths": MOST_DEATHS})
         for message_id, actor_name, queue_name, dead in rescued:
             became = f"dead letter: it was there when {MOST_DEATHS} of them died" if dead else "waits again"
             logger.warning(
                 "Rescued %s (%s, queue %s) from a lost worker: %s", message_id, actor_name, queue_name, became
             )
+            self._counters["rescued"] += 1
         if rescued:
-            self._on_rescue({queue_name for _, _, queue_name, dead in rescued if not dead})
+            self._holder.look_now({queue_name for _, _, queue_name, dead in rescued if not dead}, from_the_bottom=True)

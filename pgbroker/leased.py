@@ -5,11 +5,13 @@ does anyway: `broker.enqueue(message, delay)` of the message in hand (a retry), 
 """
 
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from dramatiq.broker import MessageProxy
 from dramatiq.message import Message
+
+from pgbroker.encoding import Row
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,9 @@ class Lease:
     process_id: str
     deliveries: int
     retries: int
+    cancelled: bool  # somebody asked for it before it was claimed
+    claimed_at: float  # on the monotonic clock
     order: tuple[Any, ...]  # smaller runs first
-    rows: list[str] = field(default_factory=list)  # messages that hooks sent: inserted by the finish
 
 
 class LeasedMessage(MessageProxy):
@@ -51,11 +54,22 @@ class LeasedMessage(MessageProxy):
 
     def __init__(self, message: Message[Any], lease: Lease, engine: Any) -> None:
         super().__init__(message)
+        # The same objects as the message's own, without a detour through the proxy at every look.
+        self.queue_name = message.queue_name
+        self.actor_name = message.actor_name
+        self.message_id = message.message_id
+        self.args = message.args
+        self.kwargs = message.kwargs
+        self.options = message.options
         self.lease = lease
         self.engine = engine
         self.outcome: Reschedule | DeadLetter | Release | None = None
+        self.thread_id: int | None = None  # of the thread that runs it, once it has begun
+        self.cancel_asked = False
         self.finished_by_actor = False
         self.in_hooks = False
+        self.followers: list[Row] = []  # messages that hooks sent: inserted by the finish
+        self.sent_to: set[str] = set()  # queues to which it sent in a transaction of its own
 
     def clear_exception(self) -> None:
         """Forget the exception; unlike Dramatiq's, twice does no harm."""

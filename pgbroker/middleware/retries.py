@@ -14,6 +14,8 @@ from dramatiq.errors import Retry
 from dramatiq.middleware import Shutdown
 
 from pgbroker.encoding import storable
+from pgbroker.errors import Cancelled
+from pgbroker.finish import cancelled
 from pgbroker.leased import DeadLetter, LeasedMessage, Release
 
 DEFAULT_MIN_BACKOFF_MS = 1_000
@@ -49,6 +51,10 @@ class Retries(dramatiq.middleware.Retries):
         actor = broker.get_actor(message.actor_name)
         if isinstance(exception, Shutdown) and isinstance(message, LeasedMessage):
             message.outcome = Release()  # we interrupted it; that is no failure of its own
+            return
+        if isinstance(exception, Cancelled) and isinstance(message, LeasedMessage):
+            message.outcome = cancelled(message)
+            message.failed = isinstance(message.outcome, DeadLetter)
             return
         throws = message.options.get("throws") or actor.options.get("throws")
         if throws and isinstance(exception, throws):

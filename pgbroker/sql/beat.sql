@@ -1,9 +1,16 @@
--- One beat keeps every lease of a process. Returns whether some other process has missed its own; no row: ours was
--- taken away, and every lease with it. Called by Lifeline twice a second. Losing a beat's commit is harmless: no fsync
--- for it.
-with quick as materialized (select set_config('synchronous_commit', 'off', true))
-update pgbroker.processes
-   set beat_at = now(), backend_pid = pg_backend_pid(), queues = %(queues)s::text[]
-  from quick
- where process_id = %(process_id)s::uuid
-returning exists (select from pgbroker.processes o where o.beat_at < now() - %(missed_seconds)s * interval '1 second')
+-- One beat keeps every lease of a process. Returns whether some other process has missed its own, and which messages held
+-- here somebody wants cancelled; no row: ours was taken away, and every lease with it. Called by Lifeline. Served by
+-- processes_pkey and queue_cancelled. Losing a beat's commit is harmless: no fsync for it.
+with quiet as materialized (select set_config('synchronous_commit', 'off', true))
+update pgbroker.processes p
+   set beat_at = now(),
+       beat_due_at = now() + %(due_seconds)s * interval '1 second',
+       backend_pid = %(backend_pid)s,
+       queues = %(queues)s::text[],
+       counters = coalesce(%(counters)s::jsonb, p.counters),
+       hears_until = case when %(hears)s then now() + %(hears_seconds)s * interval '1 second' end
+  from quiet
+ where p.process_id = %(process_id)s::uuid
+returning exists (select from pgbroker.processes o where coalesce(o.beat_due_at, o.beat_at + interval '1.3 s') < now()),
+          array(select q.message_id::text from dramatiq.queue q
+                 where q.process_id = %(process_id)s::uuid and q.cancel_at is not null and q.state = 'consumed')

@@ -2,7 +2,8 @@
 -- Served by queue_pkey. outcomes: JSON array of {message_id, lease_token, delay_ms, options, error}.
 update dramatiq.queue q
    set state = 'queued',
-       run_at = now() + f.delay_ms * interval '1 millisecond',
+       -- one that is to be cancelled comes back at once, to be buried by whoever claims it
+       run_at = now() + case when q.cancel_at is null then f.delay_ms else 0 end * interval '1 millisecond',
        mtime = now(),
        process_id = null,
        lease_token = null,

@@ -11,7 +11,8 @@ with gone as materialized (
       from pgbroker.processes p
      where pg_postmaster_start_time() < now() - p.lease_seconds * interval '1 second'
        and (p.beat_at < now() - p.lease_seconds * interval '1 second'
-            or (p.beat_at < now() - %(missed_seconds)s * interval '1 second'
+            or (coalesce(p.beat_due_at, p.beat_at + interval '1.3 s') < now()
+                and p.backend_pid is not null
                 and not exists (select from pg_stat_activity a where a.pid = p.backend_pid)))
        for update skip locked
 ), orphaned as materialized (
@@ -20,7 +21,7 @@ with gone as materialized (
       from dramatiq.queue q
      where q.state = 'consumed'
        -- also guards a claim that is newer than this statement's view of the processes
-       and coalesce(q.started_at, '-infinity') < now() - %(missed_seconds)s * interval '1 second'
+       and coalesce(q.started_at, '-infinity') < now() - %(young_seconds)s * interval '1 second'
        and not exists (select from pgbroker.processes p
                         where p.process_id = q.process_id and p.process_id not in (select process_id from gone))
        for update skip locked
@@ -56,7 +57,14 @@ with gone as materialized (
      where q.message_id = orphaned.message_id and orphaned.rescues + 1 < %(most_deaths)s
     returning q.message_id, q.actor_name, q.queue_name
 ), forgotten as (
-    delete from pgbroker.processes where process_id in (select process_id from gone)
+    delete from pgbroker.processes where process_id in (select process_id from gone) returning counters
+), counted as (
+    insert into pgbroker.totals (name, value)
+    select c.key, sum(c.value::double precision)
+      from forgotten, jsonb_each_text(forgotten.counters) c
+     group by c.key
+     order by c.key
+    on conflict (name) do update set value = totals.value + excluded.value
 )
 select message_id::text, actor_name, queue_name, true from dead
 union all

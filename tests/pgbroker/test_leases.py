@@ -7,7 +7,7 @@ import pytest
 from workers import until, working
 
 from pgbroker import DatabaseAway
-from pgbroker.lease import MISSED_SECONDS, MOST_DEATHS
+from pgbroker.lease import MOST_DEATHS, YOUNG_SECONDS
 from pgbroker.leased import LeasedMessage
 from pgbroker.statements import sql
 
@@ -23,7 +23,7 @@ def note(broker):
 
 
 def rescue(broker):
-    return broker.connections.execute(sql("rescue"), {"missed_seconds": MISSED_SECONDS, "most_deaths": MOST_DEATHS})
+    return broker.connections.execute(sql("rescue"), {"young_seconds": YOUNG_SECONDS, "most_deaths": MOST_DEATHS})
 
 
 def abandon(look, beat="1 hour", backend="null", started="1 minute"):

@@ -1,0 +1,238 @@
+"""When to look into which queue, and how to take what is there.
+
+Promises: priority first, then age; where a queue has more than can be taken, its tenants take turns. A queue that was
+found empty is looked at again after 5 ms, then less and less often down to once a second, and in time for its next due
+message; an idle look takes no lock and writes nothing. The cost of a claim follows what it takes, not what lies in the
+table: what is due later is not walked past, and where dead rows are kept by somebody's old snapshot, a floor under the
+due times keeps claims from walking over them again.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any
+
+from pgbroker.connections import Line, rows
+from pgbroker.statements import sql
+
+SHORTEST_PAUSE_SECONDS = 0.005
+LONGEST_PAUSE_SECONDS = 1.0
+LONGEST_LIMITED_PAUSE_SECONDS = 0.25  # a limit may be lifted by a finish elsewhere, which rings for nobody
+MOST_KEYS = 50  # run keys that one claim looks at
+AGE_CLAIMS_OF_ONE_TENANT = 3
+
+# A message whose sender takes longer than this to commit is found by the next look that begins at the bottom.
+FLOOR_MARGIN = timedelta(seconds=10)
+SECONDS_BETWEEN_FULL_LOOKS = 1.0
+FULL_LOOKS_SHARE = 0.01  # of the time, where they are slow
+
+
+@dataclass
+class _Queue:
+    """What is known of one queue."""
+
+    look_at: float = 0.0
+    pause_seconds: float = SHORTEST_PAUSE_SECONDS
+    promising: bool = True  # something may be due: claim without a peek
+    crowded: bool = False  # the last claim took all that it could: tenants take turns
+    age_claims: int = 0  # how many claims go by age before the next turn: where one tenant was alone
+    limited: bool = False  # messages with a run key may wait
+    last_tenant: str = ""
+    last_key: str = ""
+    floor: datetime | None = None  # nothing that is due before it waits
+    level_floors: dict[int, datetime] = field(default_factory=dict)
+    full_look_at: float = 0.0
+
+    def raise_floor(self, level: int, run_at: datetime) -> None:
+        """A claim by age took what was due at `run_at`: at this level nothing older waits."""
+        floor = run_at - FLOOR_MARGIN
+        if self.level_floors.get(level, floor) <= floor:
+            self.level_floors[level] = floor
+
+    def emptied(self, now: datetime) -> None:
+        """Nothing that is due waits, `now` by the database's clock."""
+        self.floor, self.level_floors = now - FLOOR_MARGIN, {}
+
+
+class Claims:
+    """The queues of one process. `line` is for claims alone. Not for two threads at once, but for `look_now` and the
+    like, which the caller's lock guards together with `wanted` and `next_look`."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._queues: dict[str, _Queue] = {}
+
+    def add(self, queue_name: str) -> None:
+        """Look into this queue as well."""
+        self._queues.setdefault(queue_name, _Queue())
+
+    def names(self) -> list[str]:
+        """The queues, sorted."""
+        return sorted(self._queues)
+
+    def look_now(self, queue_names: Iterable[str], *, from_the_bottom: bool = False) -> None:
+        """Something may have come into these queues; `from_the_bottom`: something that is older than their floors."""
+        for name in self._queues.keys() & set(queue_names):
+            queue = self._queues[name]
+            queue.look_at, queue.promising = 0.0, True
+            if from_the_bottom:
+                queue.full_look_at = 0.0
+
+    def note_limits(self, queue_names: Iterable[str], *, limited: bool) -> None:
+        """In these queues messages with a run key wait, or none does."""
+        for name in self._queues.keys() & set(queue_names):
+            self._queues[name].limited = limited
+
+    def put_off(self, seconds: float) -> None:
+        """Look into no queue for some time."""
+        for queue in self._queues.values():
+            queue.look_at = monotonic() + seconds
+
+    def next_look(self) -> float:
+        """When to look next, on the monotonic clock."""
+        return min((queue.look_at for queue in self._queues.values()), default=float("inf"))
+
+    def wanted(self, now: float, room: int) -> dict[str, int]:
+        """How many messages to take from which queue, `room` in all; empty when it is not the time."""
+        if not any(queue.look_at <= now for queue in self._queues.values()):
+            return {}
+        # Those that would be looked at soon anyway come along: one statement instead of two.
+        names = [name for name, queue in self._queues.items() if queue.look_at <= now + queue.pause_seconds / 2]
+        random.shuffle(names)  # who gets the odd slot
+        share, odd = divmod(room, len(names))
+        limits = {name: share + (position < odd) for position, name in enumerate(names)}
+        return {name: limit for name, limit in limits.items() if limit}
+
+    def take(self, wanted: dict[str, int], process_id: str) -> list[tuple[Any, ...]]:
+        """Claim for `process_id`; rows as `sql/claim.sql` returns them. Raises PgBrokerError."""
+        found: list[tuple[Any, ...]] = []
+        for name in [name for name in wanted if self._queues[name].limited]:
+            limited = self._take_limited(name, max(1, wanted[name] // 2), process_id)
+            found += limited
+            wanted = wanted | {name: wanted[name] - len(limited)}
+        wanted = {name: limit for name, limit in wanted.items() if limit}
+        if not any(self._queues[name].promising for name in wanted):
+            due_in = self._peek(wanted)
+            if due_in is None or due_in > 0:
+                self._found_nothing(wanted, due_in)
+                return found
+        together = {}
+        for name, limit in wanted.items():
+            if self._queues[name].crowded and not self._queues[name].age_claims:
+                found += self._take_by_turns(name, limit, process_id)
+            else:
+                together[name] = limit
+        if together:
+            found += self._take_by_age(together, process_id)
+        return found
+
+    def _take_by_age(self, wanted: dict[str, int], process_id: str) -> list[tuple[Any, ...]]:
+        queues = {name: self._queues[name] for name in wanted}
+        began, full = monotonic(), _full_looks(queues.values())
+        levels = [(name, level, floor) for name, queue in queues.items() for level, floor in queue.level_floors.items()]
+        found = self._line.execute(
+            sql("claim"),
+            {
+                "queues": list(wanted),
+                "limits": list(wanted.values()),
+                "floors": [queue.floor for queue in queues.values()],
+                "level_queues": [name for name, _, _ in levels],
+                "level_priorities": [level for _, level, _ in levels],
+                "level_floors": [floor for _, _, floor in levels],
+                "process_id": process_id,
+            },
+        )
+        _full_looks_took(full, monotonic() - began)
+        counts: Counter[str] = Counter()
+        for row in found:
+            counts[row[1]] += 1
+            queues[row[1]].raise_floor(row[-3], row[-2])
+        for name, limit in wanted.items():
+            self._looked(queues[name], counts[name], limit)
+        for row in found[-1:]:
+            for name, queue in queues.items():
+                if counts[name] < wanted[name]:
+                    queue.emptied(row[8])
+        return found
+
+    def _take_by_turns(self, name: str, limit: int, process_id: str) -> list[tuple[Any, ...]]:
+        queue = self._queues[name]
+        found = self._line.execute(
+            sql("claim_turns"),
+            {"queue_name": name, "how_many": limit, "after": queue.last_tenant, "process_id": process_id},
+        )
+        tenants = {row[7] for row in found}
+        if tenants:
+            queue.last_tenant = max((tenant <= queue.last_tenant, tenant) for tenant in tenants)[1]
+        queue.age_claims = AGE_CLAIMS_OF_ONE_TENANT if len(tenants) == 1 else 0
+        queue.crowded = len(found) >= limit
+        queue.look_at, queue.promising = 0.0, True  # if there was less than that, the next claim goes by age
+        return found
+
+    def _take_limited(self, name: str, limit: int, process_id: str) -> list[tuple[Any, ...]]:
+        queue = self._queues[name]
+        with self._line.transaction() as connection:
+            keys = rows(
+                connection, sql("limited_lock"), {"queue_name": name, "after": queue.last_key, "most_keys": MOST_KEYS}
+            )
+            queue.last_key = keys[-1][0] if len(keys) == MOST_KEYS else ""
+            locked = [key for key, is_locked in keys if is_locked]
+            if not locked:
+                return []
+            return rows(
+                connection,
+                sql("limited_claim"),
+                {"queue_name": name, "run_keys": locked, "how_many": limit, "process_id": process_id},
+            )
+
+    def _peek(self, wanted: Iterable[str]) -> float | None:
+        """Seconds until something is due; None where nothing waits."""
+        queues = {name: self._queues[name] for name in wanted}
+        began, full = monotonic(), _full_looks(queues.values())
+        floors = [queue.floor for queue in queues.values()]
+        now, due_in = self._line.execute(sql("peek"), {"queues": list(queues), "floors": floors})[0]
+        _full_looks_took(full, monotonic() - began)
+        if due_in is None or due_in > 0:
+            for queue in queues.values():
+                queue.emptied(now)
+        return None if due_in is None else float(due_in)
+
+    def _found_nothing(self, wanted: Iterable[str], due_in: float | None) -> None:
+        now = monotonic()
+        for name in wanted:
+            queue = self._queues[name]
+            longest = LONGEST_LIMITED_PAUSE_SECONDS if queue.limited else LONGEST_PAUSE_SECONDS
+            queue.pause_seconds = min(longest, queue.pause_seconds * 2)
+            queue.look_at = now + queue.pause_seconds * random.uniform(0.7, 1.0)  # noqa: S311  jitter
+            queue.promising = False
+            if due_in is not None and now + due_in < queue.look_at:
+                queue.look_at, queue.promising = now + max(0.0005, due_in), True
+
+    def _looked(self, queue: _Queue, found: int, limit: int) -> None:
+        """When to look at a queue again, after `found` of at most `limit` messages were there."""
+        queue.crowded = found >= limit
+        queue.age_claims = max(0, queue.age_claims - 1)
+        if found >= limit:
+            queue.look_at, queue.promising, queue.pause_seconds = 0.0, True, SHORTEST_PAUSE_SECONDS
+            return
+        longest = LONGEST_LIMITED_PAUSE_SECONDS if queue.limited else LONGEST_PAUSE_SECONDS
+        queue.pause_seconds = SHORTEST_PAUSE_SECONDS if found else min(longest, queue.pause_seconds * 2)
+        queue.look_at = monotonic() + queue.pause_seconds * random.uniform(0.7, 1.0)  # noqa: S311  jitter
+        queue.promising = False
+
+
+def _full_looks(queues: Iterable[_Queue]) -> list[_Queue]:
+    """Those whose next look begins at the bottom."""
+    now = monotonic()
+    full = [queue for queue in queues if queue.full_look_at <= now]
+    for queue in full:
+        queue.floor, queue.level_floors = None, {}
+    return full
+
+
+def _full_looks_took(queues: list[_Queue], seconds: float) -> None:
+    for queue in queues:
+        queue.full_look_at = monotonic() + max(SECONDS_BETWEEN_FULL_LOOKS, seconds / FULL_LOOKS_SHARE)
