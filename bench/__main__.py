@@ -1,81 +1,115 @@
 """`make bench`: rounds of all contenders, interleaved on one Postgres with fsync and synchronous_commit on."""
 
 import argparse
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg2
 from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench.drain import CONTENDERS
+from bench.contenders import CONTENDERS
+from bench.place import SERVER_OPTIONS, commits_per_second, connected
+from bench.processes import RunFailed
+from bench.report import Outcome, as_figures, as_json, show, write_readme
+from bench.row import Found, Row
+from bench.rows import ROWS
 from desk.embedded import EmbeddedServer
 
-# Stock dramatiq-pg manages some 25 to 600 a second; it gets fewer messages and the same question.
-MESSAGES = {"StubBroker": 20_000, "pgbroker": 20_000, "dramatiq-pg": 1_000}
+README = Path(__file__).parents[1] / "README.md"
 
 
-def main() -> None:
-    """Print one table: medians over the rounds, their spread, and the ratio to the ceiling."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs (default: 3)")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the usual number of messages")
-    arguments = parser.parse_args()
-    rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+def main() -> int:
+    """Run what was asked for and print it. 0 done, 1 a contender failed, 2 misused."""
+    arguments = _arguments()
+    rows = [ROWS[name] for name in arguments.only]
+    names = {name for row in rows for name in row.contenders} & set(arguments.contenders)
+    absent = {name: reason for name in sorted(names) if (reason := CONTENDERS[name].absent())}
+    console = Console(stderr=arguments.json)
     with tempfile.TemporaryDirectory(prefix="atum-bench-", ignore_cleanup_errors=True) as home:
-        Path(home).chmod(0o755)
-        server = EmbeddedServer(Path(home))
+        Path(home).chmod(0o755)  # as root, Postgres runs as another user
+        server = EmbeddedServer(Path(home), SERVER_OPTIONS)
         server.attach()
         try:
-            plan = [name for _ in range(arguments.rounds) for name in CONTENDERS]
-            for name in track(plan, description="drain, 1 process × 8 threads", console=Console(stderr=True)):
-                rates[name].append(_run(server, name, max(100, int(MESSAGES[name] * arguments.scale))))
+            outcome = Outcome(" ".join(["python -m bench", *sys.argv[1:]]), _version(server), rows, absent=absent)
+            _run(server, outcome, arguments.rounds, arguments.scale, names - absent.keys())
         finally:
             server.stop()
             server.detach()
-    ceiling = statistics.median(rates["StubBroker"])
-    table = Table(
-        title=f"drain no-op messages, 1 process × 8 threads, medians of {arguments.rounds} interleaved rounds"
+    show(outcome, console)
+    if arguments.json:
+        sys.stdout.write(as_json(outcome) + "\n")
+    if arguments.readme:
+        write_readme(outcome, README)
+    return 1 if outcome.failed else 0
+
+
+def _run(server: EmbeddedServer, outcome: Outcome, rounds: int, scale: float, names: set[str]) -> None:
+    plan = [
+        (row, contender)
+        for row in outcome.rows
+        for _ in range(row.rounds(rounds))
+        for contender in row.contenders
+        if contender in names
+    ]
+    found: dict[str, list[Found]] = {row.name: [] for row in outcome.rows}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("commit probe", total=len(plan))
+        probed: Row | None = None
+        for row, contender in plan:
+            if row is not probed:  # each row has its own: neighbours on the disk come and go
+                outcome.commits_per_second.append(commits_per_second(server))
+                probed = row
+            progress.update(task, description=f"{row.name}: {contender}")
+            try:
+                found[row.name].append(row.measure(server, contender, scale))
+            except RunFailed as error:
+                outcome.failed.append(f"{row.name}, {contender}: {error}")
+            progress.advance(task)
+    outcome.figures = {name: as_figures(runs) for name, runs in found.items()}
+
+
+def _version(server: EmbeddedServer) -> str:
+    with closing(connected(server.url(database="postgres"))) as connection:
+        major, minor = divmod(connection.info.server_version, 10_000)
+    return f"PostgreSQL {major}.{minor}"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    usual = [row.name for row in ROWS.values() if not row.on_request]
+    parser.add_argument("--only", type=_names(ROWS), default=usual, metavar="ROW,…", help=f"of {', '.join(ROWS)}")
+    parser.add_argument(
+        "--contenders", type=_names(CONTENDERS), default=list(CONTENDERS), metavar="NAME,…",
+        help=f"of {', '.join(CONTENDERS)}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="how often each contender runs (default: 3; long rows: a third)"
     )
-    for column in ("contender", "messages/s", "lowest", "highest", "× StubBroker"):
-        table.add_column(column, justify="left" if column == "contender" else "right")
-    for name, measured in rates.items():
-        median = statistics.median(measured)
-        table.add_row(
-            name, f"{median:,.0f}", f"{min(measured):,.0f}", f"{max(measured):,.0f}", f"{median / ceiling:.2f}"
-        )
-    Console().print(table)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the usual number of messages and seconds")
+    parser.add_argument(
+        "--json", action="store_true", help="print every figure as JSON; the tables go to standard error"
+    )
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1 or arguments.scale <= 0:
+        parser.error("--rounds must be 1 or more and --scale above 0")
+    return arguments
 
 
-def _run(server: EmbeddedServer, contender: str, messages: int) -> float:
-    name = f"bench_{uuid4().hex[:12]}"
-    admin = psycopg2.connect(server.url(database="postgres"))
-    admin.autocommit = True
-    try:
-        with admin.cursor() as cursor:
-            cursor.execute(f"create database {name}")
-        outcome = subprocess.run(
-            [sys.executable, "-m", "bench.drain", contender, server.url(database=name), str(messages)],
-            env={**os.environ, "PYTHONPATH": "."},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        if outcome.returncode != 0:
-            raise SystemExit(f"{contender} failed:\n{outcome.stderr}")
-        with admin.cursor() as cursor:
-            cursor.execute(f"drop database {name} with (force)")
-        return float(outcome.stdout.splitlines()[-1])
-    finally:
-        admin.close()
+def _names(known: Mapping[str, object]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        by_lower = {name.lower(): name for name in known}
+        asked = [name.strip().lower() for name in text.split(",") if name.strip()]
+        if unknown := [name for name in asked if name not in by_lower]:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; there are {', '.join(known)}")
+        return [by_lower[name] for name in asked]
+
+    return parse
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
