@@ -1,8 +1,7 @@
 """The end of what has been kept long enough: finished messages and, kept longer, dead letters.
 
-Nothing calls this by itself but a broker that was told how long to keep them. In batches, each a short transaction of
-its own that waits for nobody, so that a million rows go while workers work, and any number of processes may prune at
-once.
+In batches, each a short transaction of its own that waits for nobody: a million rows go while workers work, and any
+number of processes may prune at once.
 """
 
 from dataclasses import dataclass
@@ -23,11 +22,10 @@ class Executes(Protocol):
 
 @dataclass(frozen=True)
 class Pruned:
-    """How many rows went, and whether some of that age are left."""
+    """How many rows went."""
 
     finished: int
     dead: int
-    more: bool
 
 
 def prune(
@@ -41,50 +39,56 @@ def prune(
 
     Rows that somebody else is deleting or retrying at the moment are left to them.
     """
-    finished = _Heap("prune_finished", finished_older_than, batch)
-    dead = _Heap("prune_dead", dead_older_than, batch)
-    for heap in (finished, dead):
-        while heap.more:
-            heap.prune(connections)
-    return Pruned(finished.gone, dead.gone, False)
+    retention = Retention(finished_older_than=finished_older_than, dead_older_than=dead_older_than, batch=batch)
+    while retention.prune_batch(connections):
+        pass
+    return retention.pruned
 
 
-def prune_batch(
-    connections: Executes,
-    *,
-    finished_older_than: timedelta | None = None,
-    dead_older_than: timedelta | None = None,
-    batch: int = BATCH,
-) -> Pruned:
-    """As `prune`, but one statement for each of the two, `batch` rows at the most."""
-    finished = _Heap("prune_finished", finished_older_than, batch)
-    dead = _Heap("prune_dead", dead_older_than, batch)
-    for heap in (finished, dead):
-        if heap.more:
-            heap.prune(connections)
-    return Pruned(finished.gone, dead.gone, finished.more or dead.more)
+class Retention:
+    """`prune`, a batch at a time, for whoever has other things to do between two batches."""
+
+    def __init__(
+        self,
+        *,
+        finished_older_than: timedelta | None = None,
+        dead_older_than: timedelta | None = None,
+        batch: int = BATCH,
+    ) -> None:
+        if batch < 1:
+            raise ValueError(f"a batch must have at least one row, not {batch}")
+        self._finished = _Heap("prune_finished", finished_older_than, batch)
+        self._dead = _Heap("prune_dead", dead_older_than, batch)
+
+    def prune_batch(self, connections: Executes) -> bool:
+        """Delete at most a batch of each of the two; whether more of that age may be left."""
+        return any([self._finished.prune_batch(connections), self._dead.prune_batch(connections)])
+
+    @property
+    def pruned(self) -> Pruned:
+        """What went so far."""
+        return Pruned(self._finished.gone, self._dead.gone)
 
 
 class _Heap:
-    """One table's rows, of which those older than `age` go."""
+    """One table's rows, of which those older than `age` go, the oldest first."""
 
     def __init__(self, statement: str, age: timedelta | None, batch: int) -> None:
         if age is not None and age < timedelta(0):
             raise ValueError(f"an age must not be negative, but it is {age}")
-        if batch < 1:
-            raise ValueError(f"a batch must have at least one row, not {batch}")
         self._statement = statement
         self._age = age
         self._batch = batch
-        self._floor: datetime | None = None  # dead index entries below it are not walked again
+        self._floor: datetime | None = None  # no batch walks over what the batches before it have deleted
         self.gone = 0
-        self.more = age is not None
 
-    def prune(self, connections: Executes) -> None:
-        """Delete a batch, the oldest first."""
+    def prune_batch(self, connections: Executes) -> bool:
+        if self._age is None:
+            return False
         ((count, newest),) = connections.execute(
             sql(self._statement), {"age": self._age, "floor": self._floor, "batch": self._batch}
         )
         self.gone += count
-        self.more = count == self._batch
-        self._floor = newest
+        more = bool(count == self._batch)
+        self._floor = newest if more else None
+        return more

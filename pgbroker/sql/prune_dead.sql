@@ -3,9 +3,9 @@
 with old as materialized (
     select ctid
       from pgbroker.dead_letters
-     where died_at < now() - %(age)s and died_at >= coalesce(%(floor)s::timestamptz, '-infinity')
+     where died_at < now() - %(age)s::interval and died_at >= coalesce(%(floor)s::timestamptz, '-infinity')
      order by died_at
-     limit %(batch)s
+     limit %(batch)s::integer
        for update skip locked
 ), gone as (
     delete from pgbroker.dead_letters where ctid = any (array(select ctid from old)) returning died_at

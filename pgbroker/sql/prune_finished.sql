@@ -3,9 +3,9 @@
 with old as materialized (
     select ctid
       from pgbroker.finished
-     where finished_at < now() - %(age)s and finished_at >= coalesce(%(floor)s::timestamptz, '-infinity')
+     where finished_at < now() - %(age)s::interval and finished_at >= coalesce(%(floor)s::timestamptz, '-infinity')
      order by finished_at
-     limit %(batch)s
+     limit %(batch)s::integer
        for update skip locked
 ), gone as (
     delete from pgbroker.finished where ctid = any (array(select ctid from old)) returning finished_at
