@@ -26,7 +26,7 @@ from pgbroker.encoding import Row, row_of
 from pgbroker.engine import Engine
 from pgbroker.errors import AlreadyFinished, LeaseLost
 from pgbroker.joining import enlisted
-from pgbroker.leased import LeasedMessage, Reschedule, current
+from pgbroker.leased import DeadLetter, LeasedMessage, Reschedule, current
 from pgbroker.lifecycle import Lifecycle
 from pgbroker.middleware.retries import Retries
 from pgbroker.results import PostgresBackend
@@ -223,6 +223,8 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
             current.set(message)
             if not message.engine.may_start(message):
                 raise SkipMessage("its lease ran out before it began")
+            if isinstance(message.outcome, DeadLetter):
+                raise SkipMessage("it was cancelled before it began")
         for hook in self._hooks_for("before_" + signal):
             try:
                 hook(self, *args, **kwargs)

@@ -356,6 +356,8 @@ class Engine:
                 return False
             if self.lifeline.holds(message.lease.process_id):
                 message.thread_id = get_ident()
+                if message.cancel_asked:  # while it had no thread to be interrupted in
+                    message.outcome = DeadLetter("cancelled")
                 return True
         self._forget([message])
         self._doubt_until = monotonic() + DOUBT_SECONDS  # if nobody took it over, the next claim gives it back
