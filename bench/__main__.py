@@ -25,9 +25,11 @@ def main() -> int:
     """Run what was asked for and print it. 0 done, 1 a contender failed, 2 misused."""
     arguments = _arguments()
     rows = [ROWS[name] for name in arguments.only]
-    names = {name for row in rows for name in row.contenders} & set(arguments.contenders)
-    absent = {name: reason for name in sorted(names) if (reason := CONTENDERS[name].absent())}
+    names = {name for row in rows for name in row.contenders if name not in CONTENDERS or name in arguments.contenders}
+    absent = {name: reason for name in sorted(names) if name in CONTENDERS and (reason := CONTENDERS[name].absent())}
     console = Console(stderr=arguments.json)
+    if not console.is_terminal:
+        console.width = 120
     with tempfile.TemporaryDirectory(prefix="atum-bench-", ignore_cleanup_errors=True) as home:
         Path(home).chmod(0o755)  # as root, Postgres runs as another user
         server = EmbeddedServer(Path(home), SERVER_OPTIONS)

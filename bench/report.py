@@ -88,15 +88,14 @@ def _row_table(row: Row, figures: Figures) -> Table:
     table.add_column("contender")
     for measure in row.measures:
         table.add_column(measure.label, justify="right")
-        table.add_column("lowest–highest", justify="right", style="dim")
     table.add_column(f"× {row.base}", justify="right")
     first = row.measures[0].name
     for who, measured in figures.items():
         cells = []
         for measure in row.measures:
             values = measured.get(measure.name, [])
-            cells += [_number(median(values), measure.digits), _span(values, measure.digits)] if values else ["–", ""]
-        ratios = Target("", (who, first), 0, over=(row.base, first)).values(figures)
+            cells.append(_cell(values, measure.digits))
+        ratios = Target("", (who, first), over=(row.base, first)).values(figures)
         table.add_row(who, *cells, f"{median(ratios):.2f}" if ratios else "–")
     return table
 
@@ -116,6 +115,8 @@ def _target_table(outcome: Outcome) -> Table:
                 continue
             value = median(values)
             verdict = "[green]reached[/]" if target.reached(value) else "[red]missed[/]"
+            if target.must is None:
+                verdict = ""
             digits = target.digits
             table.add_row(target.text, _number(value, digits), _span(values, digits), must, aim, verdict)
     return table
@@ -150,6 +151,13 @@ def _markdown(outcome: Outcome) -> list[str]:
 
 def _number(value: float, digits: int = 0) -> str:
     return f"{value:,.{digits}f}"
+
+
+def _cell(values: list[float], digits: int) -> str:
+    if not values:
+        return "–"
+    spread = f" [dim]({_span(values, digits)})[/]" if len(values) > 1 else ""
+    return _number(median(values), digits) + spread
 
 
 def _span(values: list[float], digits: int = 0) -> str:

@@ -27,12 +27,12 @@ class Measure:
 class Target:
     """What must be reached: a measure of ours, over another's in the same round where `over` names one.
 
-    `at_most` turns the comparison round: less is better.
+    `at_most` turns the comparison round: less is better. Without `must` it is told, not judged.
     """
 
     text: str
     of: tuple[str, str]
-    must: float
+    must: float | None = None
     aim: float | None = None
     over: tuple[str, str] | None = None
     at_most: bool = False
@@ -47,6 +47,8 @@ class Target:
 
     def reached(self, value: float) -> bool:
         """Whether `value` is good enough."""
+        if self.must is None:
+            return True
         return value <= self.must if self.at_most else value >= self.must
 
 

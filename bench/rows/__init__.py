@@ -1,6 +1,6 @@
-"""The lines of the comparison, in the order of issue and table."""
+"""The lines of the comparison, in the order of the tables."""
 
 from bench.row import Row
-from bench.rows import drain
+from bench.rows import bulk, drain, send, senders
 
-ROWS: dict[str, Row] = {row.name: row for row in (drain.ONE, drain.TWO)}
+ROWS: dict[str, Row] = {row.name: row for row in (drain.ONE, drain.TWO, send.ROW, senders.ROW, bulk.ROW)}
