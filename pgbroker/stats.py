@@ -6,9 +6,16 @@ from pgbroker.connections import Connections
 from pgbroker.statements import sql
 
 
+def queues(connections: Connections) -> list[dict[str, Any]]:
+    """Each queue that anybody knows: waiting (due now), scheduled (due later), running, oldest_seconds (the longest
+    wait of a due message; None where none waits), paused_since (None where it is not), processes (living ones that
+    serve it)."""
+    return connections.records(sql("queues"))
+
+
 def by_actor(connections: Connections) -> list[dict[str, Any]]:
-    """Per queue and actor: waiting (due now), scheduled (due later), running, oldest_seconds (the longest wait of a due
-    message; None where none waits), and of what is still kept: finished, retried, dead."""
+    """Per queue and actor: waiting, scheduled, running and oldest_seconds as in `queues`, and of what is still kept:
+    finished, retried, dead. Reads all that is kept: for people, not for every few seconds."""
     return connections.records(sql("stats"))
 
 
