@@ -6,6 +6,7 @@ it.
 
 import json
 import re
+from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -131,23 +132,32 @@ def storable(text: str, limit: int) -> str:
     return text.replace("\x00", "␀").encode("utf-8", "replace").decode("utf-8")
 
 
-def storable_options(options: dict[str, Any]) -> dict[str, Any]:
-    """`options` with every value that the database could not hold replaced by its text."""
-    kept = {}
-    for name, value in options.items():
+def changes_of(message: Message[Any]) -> Any:
+    """What of a stored message changed while it was processed, as JSON: its options, or all of it where the encoder
+    hides them. A value that the database could not hold is replaced by its text; arguments stay as they were sent."""
+    bare = replace(message, args=(), kwargs={})
+    options = {}
+    for name, value in message.options.items():
         try:
-            _checked(json.dumps(value).encode())
-            kept[name] = value
-        except (TypeError, ValueError):
-            kept[name] = storable(str(value), 10_000)
-    return kept
+            _json(replace(bare, options={name: value}))
+            options[name] = value
+        except (TypeError, ValueError, RecursionError):
+            options[name] = storable(str(value), 10_000)
+    encoded = _json(replace(bare, options=options))
+    if isinstance(encoded, dict) and "options" in encoded:
+        return {"options": encoded["options"]}
+    return _json(replace(message, options=options))
+
+
+def _json(message: Message[Any]) -> Any:
+    return json.loads(_checked(message.encode()))
 
 
 def _checked(encoded: bytes) -> str:
     """`encoded` as text that jsonb takes. Raises ValueError with the reason."""
-    text = encoded.decode("utf-8")
     if encoded[:1] not in b'{["0123456789-tfn':
         raise ValueError("its encoder does not produce JSON")
+    text = encoded.decode("utf-8")
     if _DOUBTFUL.search(encoded):
         if _NUL.search(text):
             raise ValueError("it holds a NUL character, which Postgres cannot store")

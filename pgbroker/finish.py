@@ -20,7 +20,7 @@ from psycopg2.extensions import connection as Connection
 
 from pgbroker.connections import Connections, Line, rows
 from pgbroker.counters import Counters
-from pgbroker.encoding import storable, storable_options
+from pgbroker.encoding import changes_of, storable
 from pgbroker.errors import Cancelled, DatabaseAway, PgBrokerError
 from pgbroker.leased import DeadLetter, Done, LeasedMessage, Release, Reschedule
 from pgbroker.sending import rows_json
@@ -230,7 +230,7 @@ def _parameters(kind: type, finishes: list[_Finish]) -> dict[str, Any]:
 def _described(message: LeasedMessage, outcome: Outcome) -> dict[str, Any]:
     row: dict[str, Any] = {"message_id": message.message_id, "lease_token": message.lease.token}
     if isinstance(outcome, Reschedule):
-        row |= {"delay_ms": outcome.delay_ms, "options": storable_options(message.options), "error": _error(message)}
+        row |= {"delay_ms": outcome.delay_ms, "changes": changes_of(message._message), "error": _error(message)}
     elif isinstance(outcome, DeadLetter):
         error = message._exception
         lines = traceback.format_exception(error, limit=-30) if error is not None else []
@@ -238,7 +238,7 @@ def _described(message: LeasedMessage, outcome: Outcome) -> dict[str, Any]:
             "reason": outcome.reason,
             "error": _error(message),
             "traceback": storable("".join(lines), LONGEST_TRACEBACK) or None,
-            "options": storable_options(message.options) if message.actor_name else None,
+            "changes": changes_of(message._message) if message.actor_name else None,
         }
     return row
 

@@ -1,19 +1,18 @@
 -- Messages that failed for good become dead letters. Returns the ids whose lease still held. Called by Finisher.
--- Served by queue_pkey. outcomes: JSON array of {message_id, lease_token, reason, error, traceback, options}; options
+-- Served by queue_pkey. outcomes: JSON array of {message_id, lease_token, reason, error, traceback, changes}; changes
 -- may be null: the message stays as it is.
 with left_queue as (
     delete from dramatiq.queue q
      using jsonb_to_recordset(%(outcomes)s::jsonb) as f (
-           message_id uuid, lease_token uuid, reason text, error text, traceback text, options jsonb)
+           message_id uuid, lease_token uuid, reason text, error text, traceback text, changes jsonb)
      where q.message_id = f.message_id and q.lease_token = f.lease_token and q.state = 'consumed'
-    returning q.*, f.reason, f.error, f.traceback, f.options
+    returning q.*, f.reason, f.error, f.traceback, f.changes
 )
 insert into pgbroker.dead_letters (message_id, queue_name, actor_name, tenant, message, priority, created_at,
                                    process_id, deliveries, retries, reason, error, traceback, history)
 select message_id, queue_name, actor_name, tenant,
-       case when jsonb_typeof(message) = 'object' and options is not null
-            then message || jsonb_build_object('options', options)
-            else coalesce(message, 'null') end,
+       case when jsonb_typeof(message) = 'object' and jsonb_typeof(changes) = 'object' then message || changes
+            else coalesce(changes, message, 'null') end,
        priority, created_at, process_id, deliveries, retries, reason, error, traceback,
        pgbroker.with_event(history, 'failed', error, started_at)
   from left_queue
