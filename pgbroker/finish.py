@@ -23,6 +23,7 @@ from pgbroker.counters import Counters
 from pgbroker.encoding import changes_of, storable
 from pgbroker.errors import Cancelled, DatabaseAway, PgBrokerError
 from pgbroker.leased import DeadLetter, Done, LeasedMessage, Release, Reschedule
+from pgbroker.results import parameters_of
 from pgbroker.sending import rows_json
 from pgbroker.statements import sql
 
@@ -177,7 +178,7 @@ class Finisher:
         by_kind: dict[type, list[_Finish]] = {}
         for finish in batch:
             by_kind.setdefault(type(finish.outcome), []).append(finish)
-        if list(by_kind) == [Done] and not any(finish.message.followers for finish in batch):
+        if list(by_kind) == [Done] and not any(finish.message.followers or finish.message.result for finish in batch):
             done = _done([finish.message for finish in batch], quiet=True)
             held = {row[0] for row in self._line.execute(sql("finish_done"), done)}
         else:
@@ -186,6 +187,7 @@ class Finisher:
                 for kind, finishes in by_kind.items():
                     held |= {row[0] for row in rows(connection, sql(_STATEMENTS[kind]), _parameters(kind, finishes))}
                 _send_followers(connection, batch, held)
+                _store_results(connection, batch, held)
         self._counters.observe("finish", monotonic() - began)
         for finish in batch:
             finish.written = True
@@ -211,6 +213,14 @@ def _send_followers(connection: Connection, batch: list[_Finish], held: set[str]
             followers += finish.message.followers
     if followers:
         rows(connection, sql("send"), {"rows": rows_json(followers)})
+
+
+def _store_results(connection: Connection, batch: list[_Finish], held: set[str]) -> None:
+    """Store what actors returned, for those messages whose finish counts."""
+    messages = [finish.message for finish in batch if isinstance(finish.outcome, Done)]
+    results = [(m.message_id, m.result) for m in messages if m.result and m.message_id in held]
+    if results:
+        rows(connection, sql("result_store"), parameters_of(results))
 
 
 def _done(messages: list[LeasedMessage], *, quiet: bool) -> dict[str, Any]:

@@ -36,6 +36,14 @@ class Done:
     """It is done."""
 
 
+@dataclass(frozen=True)
+class Result:
+    """What an actor returned, as the encoder gives it; kept for `ttl_ms`."""
+
+    encoded: bytes
+    ttl_ms: float
+
+
 @dataclass
 class Lease:
     """Where a claimed message comes from, and the right to finish it."""
@@ -69,6 +77,7 @@ class LeasedMessage(MessageProxy):
         self.finished_by_actor = False
         self.in_hooks = False
         self.followers: list[Row] = []  # messages that hooks sent: inserted by the finish
+        self.result: Result | None = None  # stored by the finish as well
         self.sent_to: set[str] = set()  # queues to which it sent in a transaction of its own
 
     def clear_exception(self) -> None:

@@ -1,18 +1,28 @@
 """Dramatiq's results in the same database: `message.get_result(block=True)`.
 
 Stored as the encoder gives them, so whatever it can hold comes back; a stored exception is raised again by Dramatiq.
+
+Promises: a worker stores a result in the transaction that finishes its message: there is none of a run that did not
+count, and none is missing of one that did. A result that cannot be stored is a failure that says so to whoever waits
+for it.
 """
 
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from dramatiq.results.backend import Missing, ResultBackend
 from psycopg2 import Binary
 
 from pgbroker.connections import Connections
-from pgbroker.errors import MessageRefused
+from pgbroker.encoding import storable
+from pgbroker.errors import DatabaseAway, MessageRefused
+from pgbroker.leased import Result, current
 from pgbroker.statements import sql
 
 LARGEST_RESULT_BYTES = 1_048_576
+LONGEST_ERROR = 10_000  # characters of an exception's text
+PAUSES_SECONDS = (0.1, 0.4, 1.5, 3.0, 5.0)  # while the database is away: Dramatiq would drop the result
 
 
 class PostgresBackend(ResultBackend):
@@ -27,6 +37,22 @@ class PostgresBackend(ResultBackend):
         """A message's id."""
         return str(message.message_id)
 
+    def store_result(self, message: Any, result: Any, ttl: int) -> None:
+        """Store what an actor returned, or why that cannot be stored."""
+        try:
+            super().store_result(message, result, ttl)
+        except DatabaseAway:
+            raise
+        except Exception as error:  # the encoder's, whichever it is, or too large
+            self.store_exception(message, error, ttl)
+
+    def store_exception(self, message: Any, exception: BaseException, ttl: int) -> None:
+        """Store why an actor failed; of a very long text its end."""
+        text = str(exception)
+        if len(text) > LONGEST_ERROR:
+            exception = type(type(exception).__name__, (Exception,), {})(storable(text, LONGEST_ERROR))
+        super().store_exception(message, exception, ttl)  # type: ignore[arg-type]  # interrupts are stored as well
+
     def _get(self, message_key: str) -> Any:
         found = self._connections.execute(sql("result_get"), {"message_id": message_key})
         return self.encoder.decode(bytes(found[0][0])) if found else Missing
@@ -35,5 +61,24 @@ class PostgresBackend(ResultBackend):
         encoded = self.encoder.encode(result)
         if len(encoded) > LARGEST_RESULT_BYTES:
             raise MessageRefused(f"A result takes {len(encoded):,} bytes, {LARGEST_RESULT_BYTES:,} are allowed.")
-        parameters = {"message_id": message_key, "result": Binary(encoded), "ttl_ms": ttl}
+        in_hand = current.get()
+        if in_hand is not None and in_hand.in_hooks and in_hand.message_id == message_key:
+            in_hand.result = Result(encoded, ttl)  # its finish stores it
+            return
+        parameters = parameters_of([(message_key, Result(encoded, ttl))])
+        for pause in PAUSES_SECONDS:
+            try:
+                self._connections.execute(sql("result_store"), parameters)
+                return
+            except DatabaseAway:
+                time.sleep(pause)
         self._connections.execute(sql("result_store"), parameters)
+
+
+def parameters_of(results: Sequence[tuple[str, Result]]) -> dict[str, Any]:
+    """For `sql/result_store.sql`: results by message id."""
+    return {
+        "message_ids": [message_id for message_id, _ in results],
+        "results": [Binary(result.encoded) for _, result in results],
+        "ttls_ms": [result.ttl_ms for _, result in results],
+    }
