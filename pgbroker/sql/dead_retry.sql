@@ -1,16 +1,32 @@
--- Send dead letters again, with a clean count of retries; they keep id and history. Returns their ids. Called by
--- pgbroker.dead_letters. Served by dead_letters_pkey, dead_letters_by_actor. ids null: all, or all of the actor.
-with revived as (
-    insert into dramatiq.queue (message_id, queue_name, state, priority, tenant, created_at, history, message)
-    select message_id, queue_name, 'queued', priority, tenant, created_at,
-           pgbroker.with_event(history, 'revived', null, null),
-           message #- '{options,retries}' #- '{options,traceback}' #- '{options,requeue_timestamp}'
-      from pgbroker.dead_letters
-     where (%(ids)s::uuid[] is null or message_id = any (%(ids)s::uuid[]))
-       and (%(actor)s::text is null or actor_name = %(actor)s)
+-- Send dead letters again, with a clean count of retries and the limits that their actors have now; they keep id, key,
+-- tenant and history. Returns (id, whether it was sent, its unique_key): one whose key or id is in the queue already stays.
+-- Called by pgbroker.dead_letters. Served by dead_letters_pkey, dead_letters_by_actor. ids null: all, or all of the actor.
+with letter as materialized (
+    select d.*,
+           d.message -> 'options' ->> 'unique_key' as unique_key,
+           coalesce(d.message -> 'options' ->> 'run_key', case when a.run_at_most is not null then d.actor_name end)
+               as run_key,
+           coalesce(a.run_at_most, 1) as run_at_most
+      from pgbroker.dead_letters d
+      left join pgbroker.actors a on a.actor_name = d.actor_name
+     where (%(ids)s::uuid[] is null or d.message_id = any (%(ids)s::uuid[]))
+       and (%(actor)s::text is null or d.actor_name = %(actor)s)
+     order by d.message_id
+       for update of d
+), revived as (
+    insert into dramatiq.queue (message_id, queue_name, state, priority, tenant, unique_key, run_key, run_at_most,
+                                created_at, history, message)
+    select message_id, queue_name, 'queued', priority, tenant, unique_key, run_key,
+           case when run_key is not null then run_at_most end,
+           created_at, pgbroker.with_event(history, 'revived', null, null),
+           case when jsonb_typeof(message -> 'options') = 'object'
+                then message #- '{options,retries}' #- '{options,traceback}' #- '{options,requeue_timestamp}'
+                else message end
+      from letter
      order by created_at
     on conflict do nothing
     returning message_id
+), gone as (
+    delete from pgbroker.dead_letters where message_id in (select message_id from revived)
 )
-delete from pgbroker.dead_letters where message_id in (select message_id from revived)
-returning message_id::text
+select message_id::text, message_id in (select message_id from revived), unique_key from letter

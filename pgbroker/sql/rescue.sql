@@ -17,7 +17,11 @@ with gone as materialized (
        for update skip locked
 ), orphaned as materialized (
     select q.message_id,
-           jsonb_array_length(jsonb_path_query_array(q.history, '$[*] ? (@.event == "rescued")')) as rescues
+           -- since somebody sent it again, where somebody did
+           (select count(*) filter (where h.entry ->> 'event' = 'rescued' and h.nth > h.revived)
+              from (select e.entry, e.nth, coalesce(max(e.nth) filter (where e.entry ->> 'event' = 'revived') over (), 0)
+                               as revived
+                      from jsonb_array_elements(q.history) with ordinality e (entry, nth)) h) as rescues
       from dramatiq.queue q
      where q.state = 'consumed'
        -- also guards a claim that is newer than this statement's view of the processes
