@@ -93,8 +93,8 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
         if isinstance(message, LeasedMessage) and message is current.get():
             return self._reschedule(message, delay)
         self.emit_before("enqueue", message, delay)
-        row, priority = self._row(message, delay)
-        message = self._sender.send(message, row, priority)
+        row = self._row(message, delay)
+        message = self._sender.send(message, row)
         self._look(row.queue_name)
         self.emit_after("enqueue", message, delay)
         return message
@@ -104,7 +104,7 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
         messages = list(messages)
         for message in messages:
             self.emit_before("enqueue", message, delay)
-        rows = [self._row(message, delay)[0] for message in messages]
+        rows = [self._row(message, delay) for message in messages]
         messages = self._sender.send_many(messages, rows)
         for queue_name in {row.queue_name for row in rows}:
             self._look(queue_name)
@@ -150,10 +150,10 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
                 raise LeaseLost(f"The lease of message {message.message_id} ran out; another worker has it.")
             message.finished_by_actor = True
 
-    def _row(self, message: Message[Any], delay: float | None) -> tuple[Row, int]:
+    def _row(self, message: Message[Any], delay: float | None) -> Row:
         actor = self.actors.get(message.actor_name)
         priority, options = (actor.priority, actor.options) if actor else (0, {})
-        return row_of(message, delay, options, priority, self._largest_message_bytes), priority
+        return row_of(message, delay, options, priority, self._largest_message_bytes)
 
     def _reschedule(self, message: LeasedMessage, delay: float | None) -> Any:
         self.emit_before("enqueue", message, delay)
@@ -239,6 +239,7 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
         if ends:
             args[0].engine.ran(args[0])
             args[0].followers.clear()  # an interrupt may end the hooks and start them again
+            args[0].result = None
         try:
             for hook in self._hooks_for("after_" + signal):
                 try:

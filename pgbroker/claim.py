@@ -7,6 +7,7 @@ table: what is due later is not walked past, and where dead rows are kept by som
 due times keeps claims from walking over them again.
 """
 
+import json
 import random
 from collections import Counter
 from collections.abc import Iterable
@@ -24,10 +25,10 @@ LONGEST_LIMITED_PAUSE_SECONDS = 0.25  # a limit may be lifted by a finish elsewh
 MOST_KEYS = 50  # run keys that one claim looks at
 AGE_CLAIMS_OF_ONE_TENANT = 3
 
-# A message whose sender takes longer than this to commit is found by the next look that begins at the bottom.
+# A message whose sender takes longer than this to commit is found by the next survey, which begins at the bottom.
 FLOOR_MARGIN = timedelta(seconds=10)
-SECONDS_BETWEEN_FULL_LOOKS = 1.0
-FULL_LOOKS_SHARE = 0.01  # of the time, where they are slow
+SECONDS_BETWEEN_SURVEYS = 0.9  # less than the longest pause: an idle process does nothing else
+SURVEYS_SHARE = 0.01  # of the time, where they are slow
 
 
 @dataclass
@@ -40,11 +41,11 @@ class _Queue:
     crowded: bool = False  # the last claim took all that it could: tenants take turns
     age_claims: int = 0  # how many claims go by age before the next turn: where one tenant was alone
     limited: bool = False  # messages with a run key may wait
+    always_limited: bool = False  # an actor of this process sends them
     last_tenant: str = ""
     last_key: str = ""
     floor: datetime | None = None  # nothing that is due before it waits
     level_floors: dict[int, datetime] = field(default_factory=dict)
-    full_look_at: float = 0.0
 
     def raise_floor(self, level: int, run_at: datetime) -> None:
         """A claim by age took what was due at `run_at`: at this level nothing older waits."""
@@ -64,10 +65,11 @@ class Claims:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._queues: dict[str, _Queue] = {}
+        self._survey_at = 0.0
 
-    def add(self, queue_name: str) -> None:
-        """Look into this queue as well."""
-        self._queues.setdefault(queue_name, _Queue())
+    def add(self, queue_name: str, *, limited: bool) -> None:
+        """Look into this queue as well; `limited`: messages with a run key may come."""
+        self._queues.setdefault(queue_name, _Queue(limited=limited, always_limited=limited))
 
     def names(self) -> list[str]:
         """The queues, sorted."""
@@ -79,12 +81,7 @@ class Claims:
             queue = self._queues[name]
             queue.look_at, queue.promising = 0.0, True
             if from_the_bottom:
-                queue.full_look_at = 0.0
-
-    def note_limits(self, queue_names: Iterable[str], *, limited: bool) -> None:
-        """In these queues messages with a run key wait, or none does."""
-        for name in self._queues.keys() & set(queue_names):
-            self._queues[name].limited = limited
+                queue.floor, queue.level_floors = None, {}
 
     def put_off(self, seconds: float) -> None:
         """Look into no queue for some time."""
@@ -109,13 +106,16 @@ class Claims:
     def take(self, wanted: dict[str, int], process_id: str) -> list[tuple[Any, ...]]:
         """Claim for `process_id`; rows as `sql/claim.sql` returns them. Raises PgBrokerError."""
         found: list[tuple[Any, ...]] = []
+        surveyed = monotonic() >= self._survey_at
+        due_in = self._survey() if surveyed else None
         for name in [name for name in wanted if self._queues[name].limited]:
             limited = self._take_limited(name, max(1, wanted[name] // 2), process_id)
             found += limited
             wanted = wanted | {name: wanted[name] - len(limited)}
         wanted = {name: limit for name, limit in wanted.items() if limit}
         if not any(self._queues[name].promising for name in wanted):
-            due_in = self._peek(wanted)
+            if not surveyed:
+                due_in = self._peek(wanted)
             if due_in is None or due_in > 0:
                 self._found_nothing(wanted, due_in)
                 return found
@@ -131,7 +131,6 @@ class Claims:
 
     def _take_by_age(self, wanted: dict[str, int], process_id: str) -> list[tuple[Any, ...]]:
         queues = {name: self._queues[name] for name in wanted}
-        began, full = monotonic(), _full_looks(queues.values())
         levels = [(name, level, floor) for name, queue in queues.items() for level, floor in queue.level_floors.items()]
         found = self._line.execute(
             sql("claim"),
@@ -145,7 +144,6 @@ class Claims:
                 "process_id": process_id,
             },
         )
-        _full_looks_took(full, monotonic() - began)
         counts: Counter[str] = Counter()
         for row in found:
             counts[row[1]] += 1
@@ -188,13 +186,25 @@ class Claims:
                 {"queue_name": name, "run_keys": locked, "how_many": limit, "process_id": process_id},
             )
 
+    def _survey(self) -> float | None:
+        """Look into all queues from the bottom; seconds until something is due, None where nothing waits."""
+        began = monotonic()
+        now, due_in, levels, limited = self._line.execute(sql("survey"), {"queues": list(self._queues)})[0]
+        if levels:
+            self._line.execute(sql("note_levels"), {"levels": json.dumps(levels)})
+        self._survey_at = began + max(SECONDS_BETWEEN_SURVEYS, (monotonic() - began) / SURVEYS_SHARE)
+        for name, queue in self._queues.items():
+            queue.limited = queue.always_limited or name in limited
+            queue.floor, queue.level_floors = None, {}
+            if due_in is None or due_in > 0:
+                queue.emptied(now)
+        return None if due_in is None else float(due_in)
+
     def _peek(self, wanted: Iterable[str]) -> float | None:
-        """Seconds until something is due; None where nothing waits."""
+        """As `_survey`, of some queues, and no further down than their floors."""
         queues = {name: self._queues[name] for name in wanted}
-        began, full = monotonic(), _full_looks(queues.values())
         floors = [queue.floor for queue in queues.values()]
         now, due_in = self._line.execute(sql("peek"), {"queues": list(queues), "floors": floors})[0]
-        _full_looks_took(full, monotonic() - began)
         if due_in is None or due_in > 0:
             for queue in queues.values():
                 queue.emptied(now)
@@ -222,17 +232,3 @@ class Claims:
         queue.pause_seconds = SHORTEST_PAUSE_SECONDS if found else min(longest, queue.pause_seconds * 2)
         queue.look_at = monotonic() + queue.pause_seconds * random.uniform(0.7, 1.0)  # noqa: S311  jitter
         queue.promising = False
-
-
-def _full_looks(queues: Iterable[_Queue]) -> list[_Queue]:
-    """Those whose next look begins at the bottom."""
-    now = monotonic()
-    full = [queue for queue in queues if queue.full_look_at <= now]
-    for queue in full:
-        queue.floor, queue.level_floors = None, {}
-    return full
-
-
-def _full_looks_took(queues: list[_Queue], seconds: float) -> None:
-    for queue in queues:
-        queue.full_look_at = monotonic() + max(SECONDS_BETWEEN_FULL_LOOKS, seconds / FULL_LOOKS_SHARE)

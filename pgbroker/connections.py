@@ -6,6 +6,7 @@ replaced before it is used. Every failure of the database comes out as an error 
 """
 
 import os
+import re
 import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from pgbroker.errors import DatabaseAway, MessageRefused, PgBrokerError, SchemaMissing
+from pgbroker.statements import sql
 
 _NO_SCHEMA = (
     pg.UndefinedTable,
@@ -27,6 +29,7 @@ _NO_SCHEMA = (
     pg.UndefinedFunction,
     pg.InsufficientPrivilege,
 )
+_PARAMETER = re.compile(r"%\((\w+)\)s((?:::[a-z0-9_]+(?:\[\])?)?)")
 _AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, pg.ReadOnlySqlTransaction)
 
 # A peer that is gone without a word is noticed within some ten seconds, well inside a lease.
@@ -190,27 +193,53 @@ def _one_line(error: Exception) -> str:
 
 
 class Line:
-    """One connection of its own, opened when it is needed and again after it failed. Not for two threads at once."""
+    """One connection of its own, opened when it is needed and again after it failed. Not for two threads at once.
+
+    Where no pooler stands between, statements are prepared, which halves the time of short ones, and planned for what a
+    queue is: a table that is empty now and large in a minute. A plan made for the empty one must not read all of the
+    large one, so none may read a table from end to end.
+    """
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._connection: Connection | None = None
+        self._prepared: dict[str, str] = {}
+        self.pooled = False
 
     def open(self) -> Connection:
         """The connection, in autocommit mode; a new one where the last has ended. Raises DatabaseAway."""
         if self._connection is None or hung_up(self._connection):
             self.close()
-            self._connection = self._connections.connect()
+            connection = self._connections.connect()
+            try:
+                self.pooled = behind_pooler(connection)
+                if not self.pooled:
+                    rows(connection, sql("plan_by_index"))
+            except psycopg2.Error as error:
+                connection.close()
+                raise self._connections.translated(error) from error
+            self._connection, self._prepared = connection, {}
         return self._connection
 
     def execute(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """Run one statement in a transaction of its own. Raises an error of `pgbroker.errors`; the next call
         reconnects."""
         try:
-            return rows(self.open(), statement, parameters)
+            connection = self.open()
+            return rows(connection, statement if self.pooled else self._known(connection, statement), parameters)
         except psycopg2.Error as error:
             self.close()
             raise self._connections.translated(error) from error
+
+    def _known(self, connection: Connection, statement: str) -> str:
+        """What executes `statement` as prepared on this connection."""
+        execution = self._prepared.get(statement)
+        if execution is None:
+            name = f"pgbroker_{len(self._prepared)}"
+            preparation, execution = _prepared(name, statement)
+            rows(connection, preparation)
+            self._prepared[statement] = execution
+        return execution
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -239,3 +268,14 @@ class Line:
 def behind_pooler(connection: Connection) -> bool:
     """Whether a pooler stands between: its server connections come and go, and hold no session of ours."""
     return bool(rows(connection, "select pg_backend_pid()")[0][0] != connection.info.backend_pid)
+
+
+def _prepared(name: str, statement: str) -> tuple[str, str]:
+    """PREPARE and EXECUTE for a statement whose parameters are written `%(name)s`, or `%(name)s::type` for arrays."""
+    types: dict[str, str] = {}
+    for parameter, of_type in _PARAMETER.findall(statement):
+        types[parameter] = types.get(parameter) or of_type
+    numbers = {parameter: number for number, parameter in enumerate(types, start=1)}
+    body = _PARAMETER.sub(lambda found: f"${numbers[found[1]]}{found[2]}", statement).replace("%%", "%")
+    arguments = ", ".join(f"%({parameter})s{of_type}" for parameter, of_type in types.items())
+    return f"prepare {name} as {body}", f"execute {name} ({arguments})" if arguments else f"execute {name}"

@@ -146,11 +146,6 @@ class Engine:
             self._claims.look_now(queue_names, from_the_bottom=from_the_bottom)
             self._wake_lookout()
 
-    def note_limits(self, queue_names: Iterable[str], *, limited: bool) -> None:
-        """Messages with a run key wait in these queues, or none does."""
-        with self._lock:
-            self._claims.note_limits(queue_names, limited=limited)
-
     def cancel(self, message_ids: Iterable[str]) -> None:
         """Interrupt those of these messages that run here."""
         wanted = set(message_ids)
@@ -170,8 +165,7 @@ class Engine:
             new = name not in self._inboxes
             if new:
                 self._inboxes[name] = _Inbox(self._lock)
-                self._claims.add(name)
-                self._claims.note_limits([name], limited=limited)
+                self._claims.add(name, limited=limited)
         if new:
             self.lifeline.queues_changed()
 

@@ -24,7 +24,7 @@ from uuid import uuid4
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from pgbroker.connections import Connections, Line, behind_pooler
+from pgbroker.connections import Connections, Line
 from pgbroker.counters import Counters
 from pgbroker.doorbell import channel
 from pgbroker.errors import DatabaseAway, PgBrokerError
@@ -39,7 +39,6 @@ BEAT_SLACK_SECONDS = 0.3  # a beat later than promised by this much, and a conne
 YOUNG_SECONDS = 0.5  # a claim so young may be newer than what its rescuer knows of processes
 HEARS_SECONDS = 3.0  # senders ring for an idle process this long after its last beat
 SECONDS_BETWEEN_LOOKS = 10.0  # for messages whose process has no row at all
-SECONDS_BETWEEN_LEVELS = 5.0  # for priorities that no sender noted
 MOST_DEATHS = 3  # of workers while they held a message; then it is a dead letter
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine sleeps, as the lease does
 
@@ -63,9 +62,6 @@ class Holder(Protocol):
 
     def look_now(self, queue_names: set[str], *, from_the_bottom: bool = False) -> None:
         """Something came into these queues."""
-
-    def note_limits(self, queue_names: set[str], *, limited: bool) -> None:
-        """Messages with a run key wait in these queues, or none does."""
 
     def cancel(self, message_ids: list[str]) -> None:
         """Somebody wants these messages cancelled."""
@@ -91,7 +87,6 @@ class Lifeline:
         self._beaten_at: float | None = None
         self._rescues_from = 0.0
         self._look_at = 0.0
-        self._levels_at = 0.0
         self._counted: Counters | None = None  # as it stands in the database
         self._wake, self._nudge = os.pipe()
         self._stopping = False
@@ -99,7 +94,6 @@ class Lifeline:
         self._connection: Connection | None = None  # what the next three are true of
         self._backend_pid: int | None = None
         self._channels: dict[str, str] = {}
-        self._pooled = False
         self._thread = Thread(target=self._run, name="pgbroker-beat", daemon=True)
 
     def start(self) -> None:
@@ -108,6 +102,8 @@ class Lifeline:
 
     def stop(self, *, sign_off: bool) -> None:
         """Stop beating; with `sign_off` take the row away, as nothing is held any more."""
+        if self._stopping:
+            return
         self._stopping = True
         os.write(self._nudge, b".")
         self._thread.join(timeout=15)
@@ -130,8 +126,7 @@ class Lifeline:
             os.write(self._nudge, b".")
 
     def queues_changed(self) -> None:
-        """Tell the others at once, and look which priorities are in use."""
-        self._levels_at = 0.0
+        """Tell the others at once which queues these are, and listen for them."""
         os.write(self._nudge, b".")
 
     def holds(self, process_id: str | None = None) -> bool:
@@ -202,11 +197,10 @@ class Lifeline:
         connection = self._line.open()
         try:
             if connection is not self._connection:
-                self._pooled = behind_pooler(connection)
-                self._backend_pid = None if self._pooled else connection.info.backend_pid
+                self._backend_pid = None if self._line.pooled else connection.info.backend_pid
                 self._channels = {}
                 self._connection = connection
-            if self._doorbell and not self._pooled:
+            if self._doorbell and not self._line.pooled:
                 new = {channel(name): name for name in self._holder.queue_names()}
                 with connection.cursor() as cursor:
                     for name in new.keys() - self._channels.keys():
@@ -250,9 +244,6 @@ class Lifeline:
         with self._state:
             self._beaten_at = asked_at
         self._hand_on(connection)  # what arrived with the answer
-        if asked_at >= self._levels_at:
-            self._levels_at = asked_at + SECONDS_BETWEEN_LEVELS
-            self._find_levels()
         if (missing or asked_at >= self._look_at) and clock() >= self._rescues_from:
             self._look_at = asked_at + SECONDS_BETWEEN_LOOKS
             self._rescue()
@@ -273,12 +264,6 @@ class Lifeline:
         )
         self._counted = None
         self._holder.registered(self._line)
-
-    def _find_levels(self) -> None:
-        found = self._line.execute(sql("levels"), {"queues": self._holder.queue_names()})
-        self._holder.note_limits({name for name, _, limited in found if limited}, limited=True)
-        self._holder.note_limits({name for name, _, limited in found if not limited}, limited=False)
-        self._holder.look_now({name for name, new, limited in found if new or limited})
 
     def _rescue(self) -> None:
         rescued = self._line.execute(sql("rescue"), {"young_seconds": YOUNG_SECONDS, "most_deaths": MOST_DEATHS})

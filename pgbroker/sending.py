@@ -28,16 +28,14 @@ class Sender:
     def __init__(self, connections: Connections, doorbell: Doorbell) -> None:
         self._connections = connections
         self._doorbell = doorbell
-        self._levels: set[tuple[str, int]] = set()
 
-    def send(self, message: Message[Any], row: Row, usual_priority: int) -> Message[Any]:
+    def send(self, message: Message[Any], row: Row) -> Message[Any]:
         """Insert one message; where its unique_key waits already, the one that waits is returned."""
         in_hand = current.get()
         cursor = joined_cursor()
         if cursor is not None:
             with closing(cursor):
                 try:
-                    self._note_levels([row], usual_priority, _on(cursor), cached=False)
                     new = _on(cursor)(sql("send_one"), row.parameters())
                     if in_hand is not None:
                         in_hand.sent_to.add(row.queue_name)
@@ -47,7 +45,6 @@ class Sender:
         if in_hand is not None and in_hand.in_hooks:
             in_hand.followers.append(row)
             return message
-        self._note_levels([row], usual_priority, self._connections.execute, cached=True)
         try:
             new = self._connections.execute(sql("send_one"), row.parameters())
         except DatabaseAway:
@@ -70,7 +67,6 @@ class Sender:
         if cursor is not None:
             with closing(cursor):
                 try:
-                    self._note_levels(rows, None, _on(cursor), cached=False)
                     if in_hand is not None:
                         in_hand.sent_to.update(row.queue_name for row in rows)
                     return _insert(messages, rows, _on(cursor))
@@ -79,7 +75,6 @@ class Sender:
         if in_hand is not None and in_hand.in_hooks:
             in_hand.followers += rows
             return messages
-        self._note_levels(rows, None, self._connections.execute, cached=True)
         try:
             sent = self._insert(messages, rows)
         except DatabaseAway:
@@ -100,15 +95,6 @@ class Sender:
 
     def _arrived(self, message: Message[Any]) -> bool:
         return bool(self._connections.execute(sql("known"), {"message_id": message.message_id})[0][0])
-
-    def _note_levels(self, rows: list[Row], usual_priority: int | None, run: _Run, *, cached: bool) -> None:
-        """Make priorities known that no actor declares: claims probe the known ones."""
-        if usual_priority is not None and rows[0].priority == usual_priority:
-            return
-        for level in sorted({(row.queue_name, row.priority) for row in rows} - self._levels):
-            run(sql("add_level"), {"queue_name": level[0], "priority": level[1]})
-            if cached:  # what was joined may roll back
-                self._levels.add(level)
 
 
 def _on(cursor: Any) -> _Run:

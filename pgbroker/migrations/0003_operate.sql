@@ -34,7 +34,7 @@ create table pgbroker.levels (
     primary key (queue_name, priority)
 );
 comment on table pgbroker.levels is
-    'The priorities in use per queue. A sender adds a new one; a worker''s beat adds what others left out.';
+    'The priorities in use per queue: those of declared actors, and others within a second of their first use.';
 insert into pgbroker.levels
 select queue_name, priority from dramatiq.queue where state in ('queued', 'consumed')
 union
@@ -101,9 +101,6 @@ begin
     place := coalesce(enqueue.queue, known.queue_name);
     level := coalesce(enqueue.priority, known.priority, 0);
     gate := coalesce(enqueue.run_key, case when known.run_at_most is not null then enqueue.actor end);
-    if not exists (select from pgbroker.levels l where l.queue_name = place and l.priority = level) then
-        insert into pgbroker.levels values (place, level) on conflict do nothing;
-    end if;
     loop
         insert into dramatiq.queue (message_id, queue_name, state, priority, run_at, unique_key, tenant, run_key,
                                     run_at_most, message)

@@ -1,9 +1,12 @@
 """Which message runs next: priority, then age; not before it is due."""
 
+import json
 import time
 
 import dramatiq
 from workers import until, work_off, working
+
+from pgbroker.statements import sql
 
 
 def test_smaller_priorities_run_first_then_older_ones(broker):
@@ -63,15 +66,19 @@ def test_one_long_queue_does_not_starve_the_other_of_the_process(broker):
 
 
 def test_the_next_due_time_is_found_at_every_priority(broker, look):
-    from pgbroker.statements import sql
-
     @dramatiq.actor(broker=broker)
     def note():
         pass
 
     for priority, delay in ((0, 50_000), (5, 20_000), (-3, 90_000)):
         note.send_with_options(priority=priority, delay=delay)
-    (seconds,) = broker.connections.execute(sql("next_due"), {"queues": ["default", "empty"]})[0]
-    assert 15 < seconds <= 20
-    (nothing,) = broker.connections.execute(sql("next_due"), {"queues": ["empty"]})[0]
+    (_, due_in, unknown, limited) = broker.connections.execute(sql("survey"), {"queues": ["default", "empty"]})[0]
+    assert 15 < due_in <= 20
+    assert unknown == [["default", -3], ["default", 0], ["default", 5]]
+    assert limited == []
+    broker.register_actors()
+    broker.connections.execute(sql("note_levels"), {"levels": json.dumps(unknown)})
+    (_, due_in) = broker.connections.execute(sql("peek"), {"queues": ["default"], "floors": [None]})[0]
+    assert 15 < due_in <= 20
+    (_, nothing) = broker.connections.execute(sql("peek"), {"queues": ["empty"], "floors": [None]})[0]
     assert nothing is None
