@@ -188,7 +188,10 @@ class RabbitMQ(Contender):
     packages = ("pika",)
     server = RABBITMQ
 
-    def open(self, place: Place, job: Job) -> Queue:
+    def prepare(self, place: Place) -> None:
+        self.open(place, nothing).broker.declare_queue(place.queue, ensure=True)
+
+    def open(self, place: Place, job: Job) -> DramatiqQueue:
         from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
         return DramatiqQueue(RabbitmqBroker(url=RABBITMQ_URL, middleware=middleware()), place.queue, job)

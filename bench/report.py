@@ -33,9 +33,11 @@ class Outcome:
 def show(outcome: Outcome, console: Console) -> None:
     """One table for each row, then what was to be reached."""
     for row in outcome.rows:
+        console.print(f"\n[bold]{row.title}[/]")
         console.print(_row_table(row, outcome.figures.get(row.name, {})))
         for note in row.notes:
             console.print(f"[dim]{note}[/]")
+    console.print("\n[bold]what was to be reached[/] (ratios inside each round)")
     console.print(_target_table(outcome))
     for line in _conditions(outcome):
         console.print(line)
@@ -84,7 +86,7 @@ def write_readme(outcome: Outcome, readme: Path) -> None:
 
 
 def _row_table(row: Row, figures: Figures) -> Table:
-    table = Table(title=row.title, title_justify="left")
+    table = Table()
     table.add_column("contender")
     for measure in row.measures:
         table.add_column(measure.label, justify="right")
@@ -101,7 +103,7 @@ def _row_table(row: Row, figures: Figures) -> Table:
 
 
 def _target_table(outcome: Outcome) -> Table:
-    table = Table(title="what was to be reached (ratios inside each round)", title_justify="left")
+    table = Table()
     table.add_column("target")
     for column in ("measured", "lowest–highest", "must", "aim", ""):
         table.add_column(column, justify="right")

@@ -1,6 +1,8 @@
 """The lines of the comparison, in the order of the tables."""
 
 from bench.row import Row
-from bench.rows import bulk, drain, send, senders
+from bench.rows import bulk, delayed, drain, idle, latency, send, senders
 
-ROWS: dict[str, Row] = {row.name: row for row in (drain.ONE, drain.TWO, send.ROW, senders.ROW, bulk.ROW)}
+ROWS: dict[str, Row] = {
+    row.name: row for row in (drain.ONE, drain.TWO, send.ROW, senders.ROW, bulk.ROW, latency.ROW, delayed.ROW, idle.ROW)
+}
