@@ -1,0 +1,113 @@
+"""At most so many messages of one key run at once, in all processes together."""
+
+from threading import Barrier, BrokenBarrierError, Lock
+
+import dramatiq
+from workers import until, work_off, working
+
+from pgbroker import PostgresBroker
+from pgbroker.middleware import Retries
+
+
+class Gauge:
+    """How many runs there are at once per key, and how many there were at the most."""
+
+    def __init__(self):
+        self.now, self.most, self.lock = {}, {}, Lock()
+
+    def __call__(self, key, work):
+        with self.lock:
+            self.now[key] = self.now.get(key, 0) + 1
+            self.most[key] = max(self.most.get(key, 0), self.now[key])
+        work()
+        with self.lock:
+            self.now[key] -= 1
+
+
+def declare(broker, gauge, work=lambda: None):
+    @dramatiq.actor(broker=broker, run_at_most=2)
+    def limited(key):
+        gauge(key, work)
+
+    @dramatiq.actor(broker=broker)
+    def free():
+        pass
+
+    return limited, free
+
+
+def test_no_more_than_the_limit_run_at_once_over_two_workers(broker, url, look):
+    gauge, together = Gauge(), Barrier(2)
+
+    def meet():
+        """Two do run at once: they wait for each other, where there are two left."""
+        try:
+            together.wait(timeout=0.5)
+        except BrokenBarrierError:
+            together.reset()
+
+    limited, free = declare(broker, gauge, meet)
+    other = PostgresBroker(url, middleware=[Retries()], results=False)
+    declare(other, gauge, meet)
+    for key in ("a", "b"):
+        broker.send_many([limited.message_with_options(args=(key,), run_key=key) for _ in range(6)])
+    free.send()
+    with working(broker, threads=6), working(other, threads=6):
+        until(lambda: len(look.finished) == 13)
+    assert gauge.most == {"a": 2, "b": 2}
+
+
+def test_the_actor_is_the_key_where_none_is_given(broker, look):
+    gauge = Gauge()
+    limited, _ = declare(broker, gauge)
+    for _ in range(5):
+        limited.send("x")
+    assert {row["run_key"] for row in look.waiting} == {"limited"}
+    assert {row["run_at_most"] for row in look.waiting} == {2}
+    work_off(broker)
+    assert len(look.finished) == 5
+
+
+def test_messages_that_may_not_run_yet_hold_up_nobody(broker, look):
+    began, gauge = [], Gauge()
+
+    @dramatiq.actor(broker=broker, run_at_most=1)
+    def slow(number):
+        began.append(number)
+        gauge("slow", lambda: until(lambda: len(free_ran) == 50))
+
+    free_ran = []
+
+    @dramatiq.actor(broker=broker, priority=5)
+    def free(number):
+        free_ran.append(number)
+
+    for number in range(4):
+        slow.send(number)
+    broker.send_many([free.message(number) for number in range(50)])
+    work_off(broker, threads=2)
+    assert sorted(began) == [0, 1, 2, 3]
+    assert gauge.most == {"slow": 1}
+
+
+def test_a_limit_holds_for_messages_sent_in_sql(broker, look):
+    declare(broker, Gauge())
+    broker.register_actors()
+    look.rows("select pgbroker.enqueue('limited', '[\"x\"]'), pgbroker.enqueue('limited', '[\"x\"]', run_key => 'x')")
+    assert [(row["run_key"], row["run_at_most"]) for row in look.waiting] == [("limited", 2), ("x", 2)]
+    work_off(broker)
+    assert len(look.finished) == 2
+
+
+def test_a_worker_without_the_actor_finds_limited_messages_of_others(broker, url, look):
+    """Sent by a program that declares the limit, to a queue whose workers learn of it by their survey."""
+    sender = PostgresBroker(url, middleware=[Retries()], results=False)
+    limited, _ = declare(sender, Gauge())
+
+    @dramatiq.actor(broker=broker, actor_name="limited")
+    def without_limit(key):
+        pass
+
+    limited.send("x")
+    work_off(broker)
+    assert len(look.finished) == 1
