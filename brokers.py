@@ -64,6 +64,8 @@ broker = PostgresBroker(
         Retries(max_retries=8),  # last in the list, so the first to judge a failure
     ],
     results=False,  # what a job finds out, it writes into the desk's tables
+    keep_finished_days=None,  # the desk's clean_up knows how long each organization keeps them
+    keep_dead_days=None,  # until somebody retries or discards them
     install_hint="Run `atum init` first.",
 )
 dramatiq.set_broker(broker)

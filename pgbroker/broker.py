@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import Any
 
 import dramatiq_pg
@@ -30,6 +31,7 @@ from pgbroker.leased import DeadLetter, LeasedMessage, Reschedule, current
 from pgbroker.lifecycle import Lifecycle
 from pgbroker.middleware.retries import Retries
 from pgbroker.results import PostgresBackend
+from pgbroker.retention import Retention
 from pgbroker.sending import Sender
 from pgbroker.statements import sql
 
@@ -45,7 +47,8 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
     adds Dramatiq's Results with a backend in the same database. A worker that is cut off loses its messages after
     `lease_seconds`. With `doorbell` idle workers are woken by NOTIFY, where no pooler stands between; without it they
     find what comes in by looking, a second later at the most. `pool_size` bounds the connections with which a process
-    sends. `install_hint` ends the error about a missing schema.
+    sends. Workers delete what was done or dead for longer than `keep_finished_days` and `keep_dead_days`; None keeps it
+    for ever. `install_hint` ends the error about a missing schema.
     """
 
     def __init__(
@@ -58,12 +61,16 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
         largest_message_bytes: int = 1_048_576,
         pool_size: int = 8,
         doorbell: bool = True,
+        keep_finished_days: float | None = 7,
+        keep_dead_days: float | None = 90,
         install_hint: str = "Run pgbroker.migrate.migrate(connection) on it once.",
     ) -> None:
         self.connections = Connections(url, install_hint, pool_size=pool_size)
         self._lease_seconds = lease_seconds
         self._largest_message_bytes = largest_message_bytes
         self._doorbell = doorbell
+        self._keep_finished = None if keep_finished_days is None else timedelta(days=keep_finished_days)
+        self._keep_dead = None if keep_dead_days is None else timedelta(days=keep_dead_days)
         self._bell = Doorbell()
         self._engines: dict[int, Engine] = {}
         self._sender = Sender(self.connections, self._bell)
@@ -195,6 +202,7 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
             self.actors.__contains__,
             self._described_actors,
             self._bell,
+            Retention(finished_older_than=self._keep_finished, dead_older_than=self._keep_dead),
             doorbell=self._doorbell,
         )
         self._engines[os.getpid()] = engine

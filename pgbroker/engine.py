@@ -29,6 +29,7 @@ from pgbroker.lease import Lifeline
 from pgbroker.leased import DeadLetter, Lease, LeasedMessage, Release
 from pgbroker.outage import Outage
 from pgbroker.pace import Pace
+from pgbroker.retention import Retention
 from pgbroker.statements import sql
 
 logger = logging.getLogger(__name__)
@@ -61,11 +62,12 @@ class Engine:
         knows_actor: Callable[[str], bool],
         actors: Callable[[], str],
         bell: Doorbell,
+        retention: Retention,
         *,
         doorbell: bool = True,
     ) -> None:
         self.counters = Counters()
-        self.lifeline = Lifeline(connections, lease_seconds, self, self.counters, doorbell=doorbell)
+        self.lifeline = Lifeline(connections, lease_seconds, self, self.counters, retention, doorbell=doorbell)
         self._connections = connections
         self._bell = bell
         self._line = Line(connections)

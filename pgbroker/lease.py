@@ -29,6 +29,7 @@ from pgbroker.counters import Counters
 from pgbroker.doorbell import channel
 from pgbroker.errors import DatabaseAway, PgBrokerError
 from pgbroker.outage import Outage
+from pgbroker.retention import Retention
 from pgbroker.statements import sql
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ BEAT_SLACK_SECONDS = 0.3  # a beat later than promised by this much, and a conne
 YOUNG_SECONDS = 0.5  # a claim so young may be newer than what its rescuer knows of processes
 HEARS_SECONDS = 3.0  # senders ring for an idle process this long after its last beat
 SECONDS_BETWEEN_LOOKS = 10.0  # for messages whose process has no row at all
+SECONDS_BETWEEN_PRUNES = 60.0
 MOST_DEATHS = 3  # of workers while they held a message; then it is a dead letter
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine sleeps, as the lease does
 
@@ -71,10 +73,20 @@ class Holder(Protocol):
 
 
 class Lifeline:
-    """The beat of one process, for `holder`, with what it counted in `counters`. With `doorbell` it listens as well."""
+    """The beat of one process, for `holder`, with what it counted in `counters`. With `doorbell` it listens as well.
+
+    Now and then it also deletes a batch of what `retention` says was kept long enough: some process has to.
+    """
 
     def __init__(
-        self, connections: Connections, lease_seconds: float, holder: Holder, counters: Counters, *, doorbell: bool
+        self,
+        connections: Connections,
+        lease_seconds: float,
+        holder: Holder,
+        counters: Counters,
+        retention: Retention,
+        *,
+        doorbell: bool,
     ) -> None:
         self.outage = Outage("The worker")
         self.process_id = str(uuid4())
@@ -87,6 +99,8 @@ class Lifeline:
         self._beaten_at: float | None = None
         self._rescues_from = 0.0
         self._look_at = 0.0
+        self._retention = retention
+        self._prune_at = clock() + SECONDS_BETWEEN_PRUNES * random.random()  # noqa: S311  jitter
         self._counted: Counters | None = None  # as it stands in the database
         self._wake, self._nudge = os.pipe()
         self._stopping = False
@@ -247,6 +261,9 @@ class Lifeline:
         if (missing or asked_at >= self._look_at) and clock() >= self._rescues_from:
             self._look_at = asked_at + SECONDS_BETWEEN_LOOKS
             self._rescue()
+        if asked_at >= self._prune_at:
+            more = self._retention.prune_batch(self._line)
+            self._prune_at = asked_at if more else asked_at + SECONDS_BETWEEN_PRUNES
         return None
 
     def _register(self) -> None:

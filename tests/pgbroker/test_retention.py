@@ -2,9 +2,13 @@
 
 from datetime import timedelta
 
+import dramatiq
 import psycopg2
 import pytest
+from workers import until, working
 
+from pgbroker import PostgresBroker
+from pgbroker.middleware import Retries
 from pgbroker.retention import Pruned, Retention, prune
 
 FINISHED = """
@@ -93,3 +97,23 @@ def test_every_batch_is_a_transaction_of_its_own(broker, kept, look):
 def test_nonsense_is_refused(broker, wrong):
     with pytest.raises(ValueError, match="must"):
         prune(broker.connections, **wrong)
+
+
+def test_workers_delete_what_was_kept_long_enough(url, look, monkeypatch):
+    monkeypatch.setattr("pgbroker.lease.SECONDS_BETWEEN_PRUNES", 0.0)
+    tidy = PostgresBroker(url, middleware=[Retries()], results=False, keep_finished_days=2, keep_dead_days=None)
+
+    @dramatiq.actor(broker=tidy)
+    def note():
+        pass
+
+    for days in (1, 3):
+        look.rows(
+            """insert into pgbroker.finished (message_id, queue_name, message, created_at, finished_at, deliveries,
+                                               retries, history)
+               values (gen_random_uuid(), 'default', '{}', now(), now() - %s * interval '1 day', 1, 0, '[]')""",
+            days,
+        )
+    with working(tidy):
+        until(lambda: len(look.finished) == 1)
+    assert look.rows("select from pgbroker.finished where finished_at > now() - interval '2 days'")
