@@ -15,7 +15,7 @@ from bench.place import SERVER_OPTIONS, commits_per_second, connected
 from bench.processes import RunFailed
 from bench.report import Outcome, as_figures, as_json, show, write_readme
 from bench.row import Found, Row
-from bench.rows import ROWS
+from bench.rows import ROWS, held
 from desk.embedded import EmbeddedServer
 
 README = Path(__file__).parents[1] / "README.md"
@@ -24,7 +24,7 @@ README = Path(__file__).parents[1] / "README.md"
 def main() -> int:
     """Run what was asked for and print it. 0 done, 1 a contender failed, 2 misused."""
     arguments = _arguments()
-    rows = [ROWS[name] for name in arguments.only]
+    rows = [held.row(arguments.minutes) if name == "held" else ROWS[name] for name in arguments.only]
     names = {name for row in rows for name in row.contenders if name not in CONTENDERS or name in arguments.contenders}
     absent = {name: reason for name in sorted(names) if name in CONTENDERS and (reason := CONTENDERS[name].absent())}
     console = Console(stderr=arguments.json)
@@ -35,7 +35,9 @@ def main() -> int:
         server = EmbeddedServer(Path(home), SERVER_OPTIONS)
         server.attach()
         try:
-            outcome = Outcome(" ".join(["python -m bench", *sys.argv[1:]]), _version(server), rows, absent=absent)
+            outcome = Outcome(
+                " ".join(["python -m bench", *sys.argv[1:]]), _version(server), arguments.scale, rows, absent=absent
+            )
             _run(server, outcome, arguments.rounds, arguments.scale, names - absent.keys())
         finally:
             server.stop()
@@ -93,12 +95,15 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="share of the usual number of messages and seconds")
     parser.add_argument(
+        "--minutes", type=int, default=held.USUAL_MINUTES, help="of the row held (default: %(default)s)"
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print every figure as JSON; the tables go to standard error"
     )
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     arguments = parser.parse_args()
-    if arguments.rounds < 1 or arguments.scale <= 0:
-        parser.error("--rounds must be 1 or more and --scale above 0")
+    if min(arguments.rounds, arguments.minutes) < 1 or arguments.scale <= 0:
+        parser.error("--rounds and --minutes must be 1 or more and --scale above 0")
     return arguments
 
 

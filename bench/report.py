@@ -23,6 +23,7 @@ class Outcome:
 
     command: str
     postgres: str
+    scale: float
     rows: list[Row]
     figures: dict[str, Figures] = field(default_factory=dict)
     commits_per_second: list[float] = field(default_factory=list)
@@ -66,6 +67,7 @@ def as_json(outcome: Outcome) -> str:
             "postgres": outcome.postgres,
             "python": platform.python_version(),
             "cores": os.cpu_count(),
+            "scale": outcome.scale,
             "commits_per_second": outcome.commits_per_second,
             "rows": outcome.figures,
             "targets": targets,
@@ -126,7 +128,9 @@ def _target_table(outcome: Outcome) -> Table:
 
 def _conditions(outcome: Outcome) -> list[str]:
     probes = outcome.commits_per_second
+    scaled = [] if outcome.scale == 1 else [f"--scale {outcome.scale:g}: that share of the numbers and seconds named"]
     return [
+        *scaled,
         f"{outcome.postgres} with fsync and synchronous_commit on, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}; commit probe {_number(median(probes))} single-row commits/s ({_span(probes)})",
     ]
@@ -147,7 +151,7 @@ def _markdown(outcome: Outcome) -> list[str]:
                 cells.append(_number(median(values), measure.digits) if values else "")
             if any(cells):
                 lines.append(f"| {row.title}: {measure.label} | {' | '.join(cells)} |")
-    lines += ["", f"`{outcome.command}`, {datetime.now(UTC):%Y-%m-%d}. {_conditions(outcome)[0]}. Medians."]
+    lines += ["", f"`{outcome.command}`, {datetime.now(UTC):%Y-%m-%d}. {'. '.join(_conditions(outcome))}. Medians."]
     return lines
 
 

@@ -39,12 +39,12 @@ def _measure(server: EmbeddedServer, contender: str, scale: float, processes: in
             cells = context.RawArray("q", CELLS * processes)
             ready = context.Barrier(processes)
             with started(work, processes, contender, place, cells, ready, messages) as running:
-                return {contender: {"rate": _watch(running, cells, messages)}}
+                return {contender: {"rate": watch(running, cells, messages)}}
         finally:
             library.clear(place)
 
 
-def _watch(running: list[BaseProcess], cells: Any, messages: int) -> float:
+def watch(running: list[BaseProcess], cells: Any, messages: int) -> float:
     """Messages a second, from when every process has run one until all are done."""
     deadline = time.monotonic() + LONGEST_RUN_SECONDS
     began, before = 0.0, 0
