@@ -1,42 +1,10 @@
-"""How a command shows what it found: a table for people, one JSON document with `--json`."""
+"""How a command shows what it found, as the broker's commands do, and how far it has come."""
 
-import json
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Annotated, Any
-from uuid import UUID
-
-import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-PIPED_COLUMNS = 120  # where no terminal says how wide it is
+from pgbroker.output import AsJson, console, errors, show_json, show_table
 
-console = Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
-errors = Console(stderr=True, width=None if sys.stderr.isatty() else PIPED_COLUMNS)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
-
-
-def show_json(data: Any) -> None:
-    """`data` on standard output, as one JSON document."""
-    sys.stdout.write(json.dumps(data, default=_plain, ensure_ascii=False, indent=2) + "\n")
-
-
-def show_table(title: str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """`rows` as a table; `columns` default to the keys of the first row. Says so when there is none."""
-    rows = list(rows)
-    table = Table(title=title, title_justify="left", header_style="bold")
-    names = list(columns or (rows[0].keys() if rows else ()))
-    for name in names:
-        numeric = all(isinstance(row.get(name), int | float | Decimal | type(None)) for row in rows)
-        table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in names))
-    console.print(table if rows else f"{title}: none")
+__all__ = ["AsJson", "console", "errors", "progress", "show_json", "show_table"]
 
 
 def progress() -> Progress:
@@ -50,23 +18,3 @@ def progress() -> Progress:
         console=errors,
         transient=not errors.is_terminal,
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, Decimal):
-        return float(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    if isinstance(value, datetime):
-        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return str(value)
