@@ -75,7 +75,8 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
         self._engines: dict[int, Engine] = {}
         self._sender = Sender(self.connections, self._bell)
         self._hooks: dict[str, list[Callable[..., None]]] = {}
-        self._hooks_of: tuple[int, ...] = ()
+        self._hooks_of: list[Middleware] | None = None  # the list that they were read from
+        self._hooks_count = 0
         if middleware is None:
             middleware = [Retries() if kind is DramatiqRetries else kind() for kind in default_middleware]
         super().__init__(pool=self.connections, results=False, middleware=middleware)
@@ -260,12 +261,12 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
 
     def _hooks_for(self, name: str) -> list[Callable[..., None]]:
         """What is to be called for a signal, in order: most middleware has nothing to say about most of them."""
-        members = tuple(map(id, self.middleware))
-        if members != self._hooks_of:
-            self._hooks, self._hooks_of = {}, members
+        members: list[Middleware] = self.middleware
+        if self._hooks_of is not members or self._hooks_count != len(members):
+            self._hooks, self._hooks_of, self._hooks_count = {}, members, len(members)
         hooks = self._hooks.get(name)
         if hooks is None:
-            ordered = self.middleware if name.startswith("before_") else reversed(self.middleware)
+            ordered = members if name.startswith("before_") else reversed(members)
             nothing = getattr(Middleware, name, None)
             bound = [getattr(middleware, name, None) for middleware in ordered]
             hooks = [hook for hook in bound if hook is not None and getattr(hook, "__func__", None) is not nothing]

@@ -153,7 +153,7 @@ class Claims:
         for row in found[-1:]:
             for name, queue in queues.items():
                 if counts[name] < wanted[name]:
-                    queue.emptied(row[8])
+                    queue.emptied(row[9])
         return found
 
     def _take_by_turns(self, name: str, limit: int, process_id: str) -> list[tuple[Any, ...]]:
@@ -162,7 +162,7 @@ class Claims:
             sql("claim_turns"),
             {"queue_name": name, "how_many": limit, "after": queue.last_tenant, "process_id": process_id},
         )
-        tenants = {row[7] for row in found}
+        tenants = {row[8] for row in found}
         if tenants:
             queue.last_tenant = max((tenant <= queue.last_tenant, tenant) for tenant in tenants)[1]
         queue.age_claims = AGE_CLAIMS_OF_ONE_TENANT if len(tenants) == 1 else 0

@@ -11,6 +11,7 @@ import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 import psycopg2
@@ -29,6 +30,7 @@ _NO_SCHEMA = (
     pg.UndefinedFunction,
     pg.InsufficientPrivilege,
 )
+IDLE_SECONDS = 0.2
 _PARAMETER = re.compile(r"%\((\w+)\)s((?:::[a-z0-9_]+(?:\[\])?)?)")
 _AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, pg.ReadOnlySqlTransaction)
 
@@ -204,11 +206,15 @@ class Line:
         self._connections = connections
         self._connection: Connection | None = None
         self._prepared: dict[str, str] = {}
+        self._used_at = 0.0
         self.pooled = False
 
     def open(self) -> Connection:
         """The connection, in autocommit mode; a new one where the last has ended. Raises DatabaseAway."""
-        if self._connection is None or hung_up(self._connection):
+        # A connection that was used a moment ago need not be looked at: the next statement tells.
+        idle = monotonic() - self._used_at > IDLE_SECONDS
+        self._used_at = monotonic()
+        if self._connection is None or self._connection.closed or (idle and hung_up(self._connection)):
             self.close()
             connection = self._connections.connect()
             try:

@@ -8,6 +8,7 @@ While the database is away `take` returns None; Dramatiq's consumers need not re
 """
 
 import logging
+import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -25,7 +26,7 @@ from pgbroker.doorbell import Doorbell
 from pgbroker.encoding import message_of
 from pgbroker.errors import Cancelled, NotAMessage, PgBrokerError
 from pgbroker.finish import Finisher, Outcome
-from pgbroker.lease import Lifeline
+from pgbroker.lease import MOST_DEATHS, Lifeline
 from pgbroker.leased import DeadLetter, Lease, LeasedMessage, Release
 from pgbroker.outage import Outage
 from pgbroker.pace import Pace
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 DOUBT_SECONDS = 15.0  # a claim whose answer was lost may commit this much later
 RECALL_SECONDS = 0.5  # a message that no thread began by then is given back
+PUT_OFF_MS = 1_000  # for a message that may be claimed, but not beside another one that is suspect as well
 STAND_IN_SECONDS = 0.1  # without a lookout; then another thread takes over
 
 
@@ -278,8 +280,8 @@ class Engine:
 
     def _message(self, row: tuple[Any, ...], process_id: str, now: float) -> LeasedMessage | None:
         """The claimed row as a message; None where it cannot be one and is a dead letter now."""
-        message_id, queue_name, text, token, deliveries, retries, is_cancelled, _, _, *order = row
-        lease = Lease(token, process_id, deliveries, retries, is_cancelled, now, tuple(order))
+        message_id, queue_name, text, token, deliveries, retries, deaths, is_cancelled, _, _, *order = row
+        lease = Lease(token, process_id, deliveries, retries, deaths, is_cancelled, now, tuple(order))
         problem: str | None = None
         error: Exception | None = None
         try:
@@ -295,7 +297,10 @@ class Engine:
             problem = "unknown actor"
             error = LookupError(f"no actor named {message.actor_name!r} is declared in this worker")
         if problem is None:
-            return message
+            if self._alone(message):
+                return message
+            self._put_off(message)
+            return None
         if error is not None:
             logger.error("Message %s of queue %s is a dead letter, %s: %s", message_id, queue_name, problem, error)
             message.stuff_exception(error)
@@ -305,6 +310,19 @@ class Engine:
             self._forget([message])
             self._doubt_until = monotonic() + DOUBT_SECONDS  # given back, claimed and buried later
         return None
+
+    def _alone(self, message: LeasedMessage) -> bool:
+        """Whether a message whose next death is its last is the only such one here: whoever dies then is the killer."""
+        with self._lock:
+            suspects = [held for held in self._held.values() if held.lease.deaths >= MOST_DEATHS - 1]
+        return message.lease.deaths < MOST_DEATHS - 1 or suspects == [message]
+
+    def _put_off(self, message: LeasedMessage) -> None:
+        try:
+            self.finish(message, Release(PUT_OFF_MS * random.uniform(0.5, 1.5)))  # noqa: S311  so that they part
+        except PgBrokerError:
+            self._forget([message])
+            self._doubt_until = monotonic() + DOUBT_SECONDS
 
     def _claim_failed(self, error: PgBrokerError) -> None:
         pause = self._outage.failed(error) if not self.lifeline.outage.on else 0.5

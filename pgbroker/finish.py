@@ -241,6 +241,8 @@ def _described(message: LeasedMessage, outcome: Outcome) -> dict[str, Any]:
     row: dict[str, Any] = {"message_id": message.message_id, "lease_token": message.lease.token}
     if isinstance(outcome, Reschedule):
         row |= {"delay_ms": outcome.delay_ms, "changes": changes_of(message._message), "error": _error(message)}
+    elif isinstance(outcome, Release):
+        row |= {"delay_ms": outcome.delay_ms}
     elif isinstance(outcome, DeadLetter):
         error = message._exception
         lines = traceback.format_exception(error, limit=-30) if error is not None else []

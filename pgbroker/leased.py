@@ -28,8 +28,11 @@ class DeadLetter:
     reason: str
 
 
+@dataclass(frozen=True)
 class Release:
-    """Give it back as if it had not been claimed."""
+    """Give it back as if it had not been claimed, for the next claim or for one `delay_ms` from now."""
+
+    delay_ms: float | None = None
 
 
 class Done:
@@ -52,6 +55,7 @@ class Lease:
     process_id: str
     deliveries: int
     retries: int
+    deaths: int
     cancelled: bool  # somebody asked for it before it was claimed
     claimed_at: float  # on the monotonic clock
     order: tuple[Any, ...]  # smaller runs first

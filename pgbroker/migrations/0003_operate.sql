@@ -7,9 +7,11 @@
 alter table dramatiq.queue
     add column run_key     text,
     add column run_at_most integer check (run_at_most > 0),
-    add column cancel_at   timestamptz;
+    add column cancel_at   timestamptz,
+    add column deaths      integer not null default 0;
 
 comment on column dramatiq.queue.run_key is 'Of the messages with this key at most run_at_most run at once. Null: no limit.';
+comment on column dramatiq.queue.deaths is 'How many worker processes died while they held it.';
 comment on column dramatiq.queue.cancel_at is 'When somebody asked that it stop; its worker interrupts it with the next beat.';
 
 -- Messages with a limit have an index of their own: a claim must not walk past thousands that may not run yet.

@@ -68,4 +68,5 @@ update dramatiq.queue q
   from picked
  where q.message_id = picked.message_id
 returning q.message_id::text, q.queue_name, q.message::text, q.lease_token::text, q.deliveries, q.retries,
-          q.cancel_at is not null, coalesce(q.tenant, ''), now(), q.priority, q.run_at, q.seq
+          q.deaths, q.cancel_at is not null,
+          coalesce(q.tenant, ''), now(), q.priority, q.run_at, q.seq

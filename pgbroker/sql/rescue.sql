@@ -16,12 +16,7 @@ with gone as materialized (
                 and not exists (select from pg_stat_activity a where a.pid = p.backend_pid)))
        for update skip locked
 ), orphaned as materialized (
-    select q.message_id,
-           -- since somebody sent it again, where somebody did
-           (select count(*) filter (where h.entry ->> 'event' = 'rescued' and h.nth > h.revived)
-              from (select e.entry, e.nth, coalesce(max(e.nth) filter (where e.entry ->> 'event' = 'revived') over (), 0)
-                               as revived
-                      from jsonb_array_elements(q.history) with ordinality e (entry, nth)) h) as rescues
+    select q.message_id, q.deaths
       from dramatiq.queue q
      where q.state = 'consumed'
        -- also guards a claim that is newer than this statement's view of the processes
@@ -32,7 +27,7 @@ with gone as materialized (
 ), killers as (
     delete from dramatiq.queue q
      using orphaned
-     where q.message_id = orphaned.message_id and orphaned.rescues + 1 >= %(most_deaths)s
+     where q.message_id = orphaned.message_id and orphaned.deaths + 1 >= %(most_deaths)s
     returning q.*
 ), dead as (
     insert into pgbroker.dead_letters (message_id, queue_name, actor_name, tenant, message, priority, created_at,
@@ -50,15 +45,16 @@ with gone as materialized (
     update dramatiq.queue q
        set state = 'queued',
            -- At once the first time. After that spread out, so that bystanders of a poison message part from it.
-           run_at = now() + case when orphaned.rescues = 0 then 0 else random() * 10 end * interval '1 second',
+           run_at = now() + case when orphaned.deaths = 0 then 0 else random() * 10 end * interval '1 second',
            mtime = now(),
            process_id = null,
            lease_token = null,
            started_at = null,
            last_error = 'its worker was lost',
+           deaths = q.deaths + 1,
            history = pgbroker.with_event(q.history, 'rescued', 'its worker was lost', q.started_at)
       from orphaned
-     where q.message_id = orphaned.message_id and orphaned.rescues + 1 < %(most_deaths)s
+     where q.message_id = orphaned.message_id and orphaned.deaths + 1 < %(most_deaths)s
     returning q.message_id, q.actor_name, q.queue_name
 ), forgotten as (
     delete from pgbroker.processes where process_id in (select process_id from gone) returning counters

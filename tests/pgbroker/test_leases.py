@@ -4,7 +4,7 @@ from threading import Event
 
 import dramatiq
 import pytest
-from workers import until, working
+from workers import until, work_off, working
 
 from pgbroker import DatabaseAway
 from pgbroker.lease import MOST_DEATHS, YOUNG_SECONDS
@@ -212,3 +212,24 @@ def test_d33_join_flush_and_flush_all_work(broker, note, look):
     assert look.waiting == []
     with pytest.raises(dramatiq.errors.QueueNotFound):
         broker.join("nowhere")
+
+
+def test_only_one_message_that_two_deaths_make_suspect_runs_in_a_process(broker, look):
+    """Who is there alone when the process dies is the killer; the others wait for their own turn."""
+    at_once, most, ran = [], [], []
+
+    @dramatiq.actor(broker=broker)
+    def suspect(number):
+        at_once.append(number)
+        most.append(len(at_once))
+        until(lambda: look.rows("select from dramatiq.queue where state = 'queued'") or len(ran) == 2)
+        at_once.remove(number)
+        ran.append(number)
+
+    for number in range(3):
+        suspect.send(number)
+    look.rows("update dramatiq.queue set deaths = 2")
+    work_off(broker)
+    assert sorted(ran) == [0, 1, 2]
+    assert max(most) == 1
+    assert {row["retries"] for row in look.finished} == {0}
