@@ -107,12 +107,13 @@ def _vector() -> Iterator[Finding]:
 
 
 def _workers() -> Iterator[Finding]:
-    processes = _pulse()["processes"]
+    pulse = _pulse()
+    processes, head_waits_seconds = pulse["processes"], pulse["head_waits_seconds"] or {}
     with glance(broker=True) as cursor:
         cursor.execute(statement("app", "unserved_queues"), {"beat_lost_seconds": BEAT_LOST_SECONDS})
-        unserved = cursor.fetchall()
-    stuck = [row for row in unserved if (row["head_waits_seconds"] or 0) > QUEUE_STUCK_SECONDS]
-    names = ", ".join(row["queue_name"] for row in stuck or unserved)
+        unserved = [row["queue_name"] for row in cursor.fetchall()]
+    stuck = [name for name in unserved if head_waits_seconds.get(name, 0) > QUEUE_STUCK_SECONDS]
+    names = ", ".join(stuck or unserved)
     start = "Start `atum up`, or the worker units (deploy/README.md)."
     if stuck:
         found = f"Nobody serves {names}, where messages have waited more than {QUEUE_STUCK_SECONDS} seconds."
@@ -123,6 +124,9 @@ def _workers() -> Iterator[Finding]:
         yield Finding("workers", "warn", f"{processes} run, but none serves {names}.", start)
     else:
         yield Finding("workers", "ok", f"{processes} run and serve every queue.")
+    if pulse["paused"]:
+        found = f"{', '.join(pulse['paused'])}: what is sent there waits."
+        yield Finding("paused queues", "warn", found, "`atum queues resume NAME`, when the reason is gone.")
 
 
 def _scheduler() -> Iterator[Finding]:

@@ -89,12 +89,12 @@ def _broker(startup: Startup) -> dict[str, Part]:
         unknown = _part("red", f"Not known, its database cannot be asked. {error}")
         return {"queue": unknown, "scheduler": unknown}
     return {
-        "queue": _queue(pulse["processes"], pulse["head_waits_seconds"] or {}, startup.fresh),
+        "queue": _queue(pulse["processes"], pulse["head_waits_seconds"] or {}, pulse["paused"], startup.fresh),
         "scheduler": _scheduler(pulse["last_tick_age_seconds"], startup.fresh),
     }
 
 
-def _queue(processes: int, head_waits_seconds: dict[str, float], fresh: bool) -> Part:
+def _queue(processes: int, head_waits_seconds: dict[str, float], paused: list[str], fresh: bool) -> Part:
     stuck = {name: wait for name, wait in head_waits_seconds.items() if wait > QUEUE_STUCK_SECONDS}
     if processes == 0:
         if fresh:
@@ -106,7 +106,8 @@ def _queue(processes: int, head_waits_seconds: dict[str, float], fresh: bool) ->
             f"Queue {worst}: the next message in line has waited {stuck[worst]:.0f} seconds. Does a worker serve it?"
         )
         return _part("starting" if fresh else "red", detail)
-    return _part("ok", f"{processes} worker {'process beats' if processes == 1 else 'processes beat'}.")
+    on_purpose = f" Paused: {', '.join(paused)}." if paused else ""
+    return _part("ok", f"{processes} worker {'process beats' if processes == 1 else 'processes beat'}.{on_purpose}")
 
 
 def _scheduler(age_seconds: float | None, fresh: bool) -> Part:

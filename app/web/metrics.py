@@ -1,10 +1,11 @@
-"""GET /metrics, in Prometheus' text format: this process's requests, and the queue as the tables have it right now.
+"""GET /metrics, in Prometheus' text format: this process's requests, the queue and the desk as the tables have them.
 
-One process serves the API, so its counters are whole. The database's figures are gauges read at each scrape, within
-five seconds; where it cannot be asked the scrape still answers, with `atum_database_up 0`.
+One process serves the API, so its counters are whole. The database's figures are read at each scrape, within five
+seconds a statement; where it cannot be asked the scrape still answers, with `atum_database_up 0`. What is true of any
+queue is `pgbroker_…`, and what only a desk knows is `atum_…`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -20,9 +21,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import Scope
 
-from app.glance import BEAT_LOST_SECONDS, glance
+from app.glance import glance
 from desk.errors import DatabaseUnavailable
 from desk.sql import statement
+from pgbroker.connections import rows
+from pgbroker.metrics import BrokerFigures, Sparingly
 
 SCRAPE_TIMEOUT_SECONDS = 5
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -51,7 +54,11 @@ def count_request(scope: Scope, status_code: int, seconds: float) -> None:
 
 
 class Tables(Collector):
-    """What the broker's tables say, as of the scrape."""
+    """What the broker's and the desk's tables say, as of the scrape."""
+
+    def __init__(self) -> None:
+        self._broker = BrokerFigures()
+        self._by_actor = Sparingly(lambda connection: rows(connection, statement("app.web", "queue_figures")))
 
     def describe(self) -> list[Metric]:
         """Nothing, so that registering does not need a database."""
@@ -62,8 +69,10 @@ class Tables(Collector):
         up = 0
         try:
             with glance(broker=True, timeout_seconds=SCRAPE_TIMEOUT_SECONDS) as cursor:
-                for read in (_queues, _outcomes, _processes, _ticks):
-                    yield from read(cursor)
+                for family in self._broker.read(cursor.connection):
+                    yield from (family, *_older(family))
+                yield from _queues(self._by_actor(cursor.connection))
+                yield _finished(cursor)
             with glance(timeout_seconds=SCRAPE_TIMEOUT_SECONDS) as cursor:
                 yield from _desk(cursor)
             up = 1
@@ -74,43 +83,38 @@ class Tables(Collector):
 
 registry.register(Tables())
 
+# Under these names our dashboards know figures that are the broker's now.
+_OLDER_NAMES = {
+    "pgbroker_dead_letters": "atum_dead_letters",
+    "pgbroker_queue_processes": "atum_worker_processes",
+    "pgbroker_last_tick_age_seconds": "atum_last_tick_age_seconds",
+}
 
-def _queues(cursor: Any) -> Iterator[Metric]:
-    cursor.execute(statement("app.web", "queue_figures"))
-    rows = cursor.fetchall()
+
+def _older(family: Metric) -> Iterator[Metric]:
+    name = _OLDER_NAMES.get(family.name)
+    if name:
+        older = GaugeMetricFamily(name, f"The same as {family.name}.")
+        older.samples = [sample._replace(name=name) for sample in family.samples]
+        yield older
+
+
+def _queues(found: Iterable[tuple[Any, ...]]) -> Iterator[Metric]:
     messages = _gauge("atum_queue_messages", "Unfinished messages.", ["queue", "actor", "state"])
     oldest = _gauge("atum_queue_oldest_due_age_seconds", "How long the oldest due message waits.", ["queue", "actor"])
-    for row in rows:
-        for state in ("due", "delayed", "running"):
-            messages.add_metric([row["queue_name"], row["actor_name"], state], row[state])
-        oldest.add_metric([row["queue_name"], row["actor_name"]], row["oldest_due_age_seconds"])
+    for queue, actor, due, delayed, running, oldest_due_age_seconds in found:
+        for state, count in (("due", due), ("delayed", delayed), ("running", running)):
+            messages.add_metric([queue, actor, state], count)
+        oldest.add_metric([queue, actor], oldest_due_age_seconds)
     yield from (messages, oldest)
 
 
-def _outcomes(cursor: Any) -> Iterator[Metric]:
-    cursor.execute(statement("app.web", "outcome_figures"))
+def _finished(cursor: Any) -> Metric:
+    cursor.execute(statement("app.web", "finished_figures"))
     finished = _gauge("atum_finished_last_5_minutes", "Messages finished in the last five minutes.", ["queue", "actor"])
-    dead = _gauge("atum_dead_letters", "Messages that failed for good and await a decision.", ["queue", "actor"])
     for row in cursor.fetchall():
-        family = dead if row["outcome"] == "dead" else finished
-        family.add_metric([row["queue_name"], row["actor_name"]], row["messages"])
-    yield from (finished, dead)
-
-
-def _processes(cursor: Any) -> Iterator[Metric]:
-    cursor.execute(statement("app.web", "process_figures"), {"beat_lost_seconds": BEAT_LOST_SECONDS})
-    processes = _gauge("atum_worker_processes", "Worker processes that beat.", ["queue"])
-    for row in cursor.fetchall():
-        processes.add_metric([row["queue_name"]], row["processes"])
-    yield processes
-
-
-def _ticks(cursor: Any) -> Iterator[Metric]:
-    cursor.execute(statement("app.web", "tick_figures"))
-    ticks = _gauge("atum_last_tick_age_seconds", "Age of the schedule's last tick.", ["actor"])
-    for row in cursor.fetchall():
-        ticks.add_metric([row["actor_name"]], row["age_seconds"])
-    yield ticks
+        finished.add_metric([row["queue_name"], row["actor_name"]], row["messages"])
+    return finished
 
 
 def _desk(cursor: Any) -> Iterator[Metric]:

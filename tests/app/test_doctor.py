@@ -56,6 +56,7 @@ def test_each_thing_that_is_missing_is_found_and_has_a_remedy(complete, owner):
         ("update pgbroker.processes set queues = '{sla}'", "workers", "warn"),
         ("select pgbroker.enqueue('draft_reply', queue => 'tickets')", "workers", "warn"),
         ("update dramatiq.queue set run_at = now() - interval '1 hour'", "workers", "fail"),
+        ("insert into pgbroker.queues values ('tickets', now())", "paused queues", "warn"),
         ("update pgbroker.slots set slot_at = now() - interval '4 minutes'", "scheduler", "fail"),
         ("delete from pgbroker.processes", "scheduler", "warn"),
         (

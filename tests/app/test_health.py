@@ -111,6 +111,17 @@ def test_a_queue_that_nobody_serves_is_red_and_named(running, owner, established
     assert established()["queue"]["status"] == "ok"
 
 
+def test_a_queue_that_is_paused_is_no_fault_and_said(running, owner, established: Callable[[], dict]):
+    with owner.cursor() as cursor:
+        cursor.execute("""
+            select pgbroker.enqueue('triage_ticket', queue => 'tickets');
+            update dramatiq.queue set run_at = now() - interval '10 minutes';
+            insert into pgbroker.queues values ('tickets', now())""")
+        assert established()["queue"] == {"status": "ok", "detail": "1 worker process beats. Paused: tickets."}
+        cursor.execute("update pgbroker.queues set paused_at = null")
+        assert established()["queue"]["status"] == "red"
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
@@ -187,7 +198,8 @@ def test_health_answers_while_the_pool_has_no_free_connection(client: TestClient
 
 def figures(text: str) -> dict[str, float]:
     """Metric lines by name and labels."""
-    return {name: float(value) for name, value in re.findall(r"^(atum\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)}
+    found = re.findall(r"^((?:atum|pgbroker)\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
+    return {name: float(value) for name, value in found}
 
 
 def test_metrics_tell_the_queue_as_it_is(client: TestClient, running, organization: UUID, owner):
@@ -211,6 +223,12 @@ def test_metrics_tell_the_queue_as_it_is(client: TestClient, running, organizati
     assert got['atum_finished_last_5_minutes{actor="sweep_slas",queue="sla"}'] == 2
     assert got['atum_worker_processes{queue="sla"}'] == 1
     assert 20 <= got['atum_last_tick_age_seconds{actor="sweep_slas"}'] < 60
+    assert got['pgbroker_messages_waiting{queue="tickets"}'] == sum(
+        value for name, value in got.items() if re.match(r'atum_queue_messages.*"tickets",state="due"', name)
+    )
+    assert got['pgbroker_dead_letters{actor="index_articles",queue="kb"}'] == 1
+    assert got["pgbroker_processes"] == 1
+    assert got["pgbroker_messages_finished_total"] == 0
     assert got["atum_database_up"] == 1
     assert got['atum_kb_articles{state="pending"}'] == 0
     assert got["atum_sla_sweep_late_seconds"] == 0

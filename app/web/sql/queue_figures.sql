@@ -1,5 +1,5 @@
 -- What waits and runs, by queue and actor, for /metrics (app.web.metrics). Reads the whole of dramatiq.queue, which holds
--- unfinished messages only: a scan of a table that is small unless something is wrong. Ages are seconds.
+-- unfinished messages only; where it is large, metrics ask less often. Ages are seconds.
 select queue_name,
        coalesce(actor_name, 'none') as actor_name,
        count(*) filter (where state = 'queued' and run_at <= now()) as due,
