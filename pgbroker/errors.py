@@ -1,7 +1,14 @@
 """What can go wrong with messages. The docstring of each class says what it means; every text is one line."""
 
+from typing import TYPE_CHECKING
+
 import dramatiq.errors
 from dramatiq.middleware import Interrupt
+
+if TYPE_CHECKING or not hasattr(dramatiq.errors, "BrokerConnectionError"):
+    from dramatiq.errors import ConnectionError as BrokerConnectionError
+else:  # its name from Dramatiq 2 on
+    from dramatiq.errors import BrokerConnectionError
 
 
 class PgBrokerError(Exception):
@@ -20,7 +27,7 @@ class NotAMessage(PgBrokerError):
     """A row of the queue holds something that Dramatiq cannot read as a message."""
 
 
-class DatabaseAway(PgBrokerError, dramatiq.errors.ConnectionError):
+class DatabaseAway(PgBrokerError, BrokerConnectionError):
     """The database cannot be used at the moment. Dramatiq knows it as its own ConnectionError and tries again."""
 
 

@@ -64,7 +64,7 @@ def work_off(
 @contextmanager
 def working(broker: PostgresBroker, *, threads: int = 4, queues: set[str] | None = None) -> Iterator[dramatiq.Worker]:
     """A real worker for the length of the block; `queues` are those that it serves, all by default."""
-    worker = dramatiq.Worker(broker, worker_threads=threads, queues=queues, worker_timeout=100)
+    worker = dramatiq.Worker(broker, worker_threads=threads, queues=queues, worker_timeout=20)
     worker.start()
     try:
         yield worker

@@ -6,15 +6,15 @@ from threading import Event
 import dramatiq
 import pytest
 from dramatiq.middleware import CurrentMessage, Shutdown, ShutdownNotifications, TimeLimit, TimeLimitExceeded
-from workers import until, work_off, working
+from workers import work_off, working
 
 from pgbroker.middleware import Retries
 
 
 def sleep_in_python(seconds):
     """An interrupt is raised between two steps of Python, so long sleeps are many short ones."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    ends_at = time.monotonic() + seconds
+    while time.monotonic() < ends_at:
         time.sleep(0.005)
 
 

@@ -135,6 +135,19 @@ def test_a_result_that_cannot_be_stored_is_a_failure_that_says_so(broker, board)
             messages[what].get_result()
 
 
+def test_a_run_that_does_not_count_leaves_no_result(broker, board, ask):
+    @dramatiq.actor(store_results=True)
+    def slow():
+        ask("update dramatiq.queue set lease_token = gen_random_uuid()")  # others have it by now
+        return "late"
+
+    message = slow.send()
+    with working(broker):
+        until(lambda: broker.engine.counters["finish_late"] == 1)
+    with pytest.raises(ResultMissing):
+        message.get_result()
+
+
 def test_a_message_of_an_unknown_actor_has_no_result(broker, board):
     broker.declare_queue("default")
     message = broker.enqueue(dramatiq.Message("default", "nobody", (), {}, {"store_results": True}))

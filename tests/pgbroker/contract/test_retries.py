@@ -38,7 +38,12 @@ def test_what_fails_runs_again_until_it_succeeds(broker, board):
 
 @pytest.mark.parametrize(
     ("options", "of_message", "expected"),
-    [({}, {}, 4), ({"max_retries": 1}, {}, 2), ({"max_retries": 1}, {"max_retries": 2}, 3), ({"max_retries": 0}, {}, 1)],
+    [
+        ({}, {}, 4),
+        ({"max_retries": 1}, {}, 2),
+        ({"max_retries": 1}, {"max_retries": 2}, 3),
+        ({"max_retries": 0}, {}, 1),
+    ],
 )
 def test_retries_are_limited_by_message_then_actor_then_broker(broker, board, options, of_message, expected):
     fails, runs = counting(100)
