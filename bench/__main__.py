@@ -3,6 +3,7 @@
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -13,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.contenders import CONTENDERS
 from bench.place import SERVER_OPTIONS, commits_per_second, connected
 from bench.processes import RunFailed
-from bench.report import Outcome, as_figures, as_json, show, write_readme
-from bench.row import Found, Row
+from bench.report import Outcome, as_json, show, write_readme
+from bench.row import Row
 from bench.rows import ROWS, held
 from desk.embedded import EmbeddedServer
 
@@ -52,28 +53,30 @@ def main() -> int:
 
 def _run(server: EmbeddedServer, outcome: Outcome, rounds: int, scale: float, names: set[str]) -> None:
     plan = [
-        (row, contender)
+        (row, number, contender)
         for row in outcome.rows
-        for _ in range(row.rounds(rounds))
+        for number in range(row.rounds(rounds))
         for contender in row.contenders
         if contender in names
     ]
-    found: dict[str, list[Found]] = {row.name: [] for row in outcome.rows}
+    outcome.rounds = {row.name: [{} for _ in range(row.rounds(rounds))] for row in outcome.rows}
+    outcome.seconds = {row.name: 0.0 for row in outcome.rows}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("commit probe", total=len(plan))
         probed: Row | None = None
-        for row, contender in plan:
+        for row, number, contender in plan:
+            began = time.monotonic()
             if row is not probed:  # each row has its own: neighbours on the disk come and go
                 outcome.commits_per_second.append(commits_per_second(server))
                 probed = row
             progress.update(task, description=f"{row.name}: {contender}")
             try:
-                found[row.name].append(row.measure(server, contender, scale))
+                outcome.rounds[row.name][number] |= row.measure(server, contender, scale)
             except RunFailed as error:
                 outcome.failed.append(f"{row.name}, {contender}: {error}")
+            outcome.seconds[row.name] += time.monotonic() - began
             progress.advance(task)
-    outcome.figures = {name: as_figures(runs) for name, runs in found.items()}
 
 
 def _version(server: EmbeddedServer) -> str:

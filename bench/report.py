@@ -7,12 +7,12 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.row import Figures, Row, Target, median
+from bench.contenders import CONTENDERS
+from bench.row import Rounds, Row, Target, column, everyone, median
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
@@ -25,7 +25,8 @@ class Outcome:
     postgres: str
     scale: float
     rows: list[Row]
-    figures: dict[str, Figures] = field(default_factory=dict)
+    rounds: dict[str, Rounds] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
     commits_per_second: list[float] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
@@ -35,7 +36,7 @@ def show(outcome: Outcome, console: Console) -> None:
     """One table for each row, then what was to be reached."""
     for row in outcome.rows:
         console.print(f"\n[bold]{row.title}[/]")
-        console.print(_row_table(row, outcome.figures.get(row.name, {})))
+        console.print(_row_table(row, outcome.rounds[row.name]))
         for note in row.notes:
             console.print(f"[dim]{note}[/]")
     console.print("\n[bold]what was to be reached[/] (ratios inside each round)")
@@ -52,7 +53,7 @@ def as_json(outcome: Outcome) -> str:
     """Every figure of every round."""
     targets = {
         target.text: {
-            "measured": target.values(outcome.figures.get(row.name, {})),
+            "measured": target.values(outcome.rounds[row.name]),
             "must": target.must,
             "aim": target.aim,
             "at_most": target.at_most,
@@ -69,7 +70,11 @@ def as_json(outcome: Outcome) -> str:
             "cores": os.cpu_count(),
             "scale": outcome.scale,
             "commits_per_second": outcome.commits_per_second,
-            "rows": outcome.figures,
+            "rows": {
+                name: {who: _measured(rounds, who) for who in everyone(rounds)}
+                for name, rounds in outcome.rounds.items()
+            },
+            "seconds": outcome.seconds,
             "targets": targets,
             "absent": outcome.absent,
             "failed": outcome.failed,
@@ -87,19 +92,16 @@ def write_readme(outcome: Outcome, readme: Path) -> None:
     readme.write_text(re.sub(re.escape(BEGIN) + ".*" + re.escape(END), lambda _: table, text, flags=re.DOTALL), "utf-8")
 
 
-def _row_table(row: Row, figures: Figures) -> Table:
+def _row_table(row: Row, rounds: Rounds) -> Table:
     table = Table()
     table.add_column("contender")
     for measure in row.measures:
         table.add_column(measure.label, justify="right")
     table.add_column(f"× {row.base}", justify="right")
     first = row.measures[0].name
-    for who, measured in figures.items():
-        cells = []
-        for measure in row.measures:
-            values = measured.get(measure.name, [])
-            cells.append(_cell(values, measure.digits))
-        ratios = Target("", (who, first), over=(row.base, first)).values(figures)
+    for who in everyone(rounds):
+        cells = [_cell(column(rounds, who, measure.name), measure.digits) for measure in row.measures]
+        ratios = Target("", (who, first), over=(row.base, first)).values(rounds)
         table.add_row(who, *cells, f"{median(ratios):.2f}" if ratios else "–")
     return table
 
@@ -107,13 +109,12 @@ def _row_table(row: Row, figures: Figures) -> Table:
 def _target_table(outcome: Outcome) -> Table:
     table = Table()
     table.add_column("target")
-    for column in ("measured", "lowest–highest", "must", "aim", ""):
-        table.add_column(column, justify="right")
+    for label in ("measured", "lowest–highest", "must", "aim", ""):
+        table.add_column(label, justify="right")
     for row in outcome.rows:
         for target in row.targets:
-            values = target.values(outcome.figures.get(row.name, {}))
-            sign = "≤" if target.at_most else "≥"
-            must, aim = (f"{sign} {value:g}" if value is not None else "" for value in (target.must, target.aim))
+            values = target.values(outcome.rounds[row.name])
+            must, aim = _goals(target)
             if not values:
                 table.add_row(target.text, "not measured", "", must, aim, "")
                 continue
@@ -137,22 +138,37 @@ def _conditions(outcome: Outcome) -> list[str]:
 
 
 def _markdown(outcome: Outcome) -> list[str]:
-    columns = list(dict.fromkeys(who for figures in outcome.figures.values() for who in figures))
-    lines = [
-        f"| Work | {' | '.join(columns)} |",
-        f"|---|{'---:|' * len(columns)}",
-    ]
+    """Every contender's medians, then what ours was to reach."""
+    met = {who for rounds in outcome.rounds.values() for who in everyone(rounds)}
+    contenders = [name for name in CONTENDERS if name in met]
+    lines = [f"| Work | {' | '.join(contenders)} |", f"|---|{'---:|' * len(contenders)}"]
     for row in outcome.rows:
-        figures = outcome.figures.get(row.name, {})
         for measure in row.measures:
-            cells = []
-            for who in columns:
-                values = figures.get(who, {}).get(measure.name, [])
-                cells.append(_number(median(values), measure.digits) if values else "")
-            if any(cells):
+            columns = [column(outcome.rounds[row.name], who, measure.name) for who in contenders]
+            if any(columns):
+                cells = [_number(median(values), measure.digits) if values else "" for values in columns]
                 lines.append(f"| {row.title}: {measure.label} | {' | '.join(cells)} |")
+    lines += ["", "| Ours | measured | lowest–highest | must | aim |", "|---|---:|---:|---:|---:|"]
+    for row in outcome.rows:
+        for target in row.targets:
+            values = target.values(outcome.rounds[row.name])
+            if values:
+                measured, span = _number(median(values), target.digits), _span(values, target.digits)
+                must, aim = _goals(target)
+                lines.append(f"| {target.text} | {measured} | {span} | {must} | {aim} |")
     lines += ["", f"`{outcome.command}`, {datetime.now(UTC):%Y-%m-%d}. {'. '.join(_conditions(outcome))}. Medians."]
     return lines
+
+
+def _goals(target: Target) -> tuple[str, str]:
+    sign = "≤" if target.at_most else "≥"
+    must, aim = (f"{sign} {value:g}" if value is not None else "" for value in (target.must, target.aim))
+    return must, aim
+
+
+def _measured(rounds: Rounds, who: str) -> dict[str, list[float]]:
+    names = dict.fromkeys(name for one in rounds for name in one.get(who, {}))
+    return {name: column(rounds, who, name) for name in names}
 
 
 def _number(value: float, digits: int = 0) -> str:
@@ -168,13 +184,3 @@ def _cell(values: list[float], digits: int) -> str:
 
 def _span(values: list[float], digits: int = 0) -> str:
     return f"{_number(min(values), digits)}–{_number(max(values), digits)}"
-
-
-def as_figures(found: list[dict[str, Any]]) -> Figures:
-    """The runs of one row, in the order in which they were made, gathered by contender and measure."""
-    figures: Figures = {}
-    for run in found:
-        for who, measured in run.items():
-            for name, value in measured.items():
-                figures.setdefault(who, {}).setdefault(name, []).append(value)
-    return figures

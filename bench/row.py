@@ -10,8 +10,8 @@ from desk.embedded import EmbeddedServer
 # same seconds can be compared.
 Found = dict[str, dict[str, float]]
 
-# All runs of a row: {who: {measure: [value of each round]}}.
-Figures = dict[str, dict[str, list[float]]]
+# All runs of a row: one per round.
+Rounds = list[Found]
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,15 @@ class Target:
     at_most: bool = False
     digits: int = 2
 
-    def values(self, figures: Figures) -> list[float]:
-        """The value in each round; empty where it was not measured."""
-        ours = _column(figures, self.of)
-        if self.over is None:
-            return ours
-        return [a / b for a, b in zip(ours, _column(figures, self.over), strict=False) if b]
+    def values(self, rounds: Rounds) -> list[float]:
+        """The value in each round in which it was measured."""
+        found = []
+        for one in rounds:
+            ours = one.get(self.of[0], {}).get(self.of[1])
+            theirs = 1.0 if self.over is None else one.get(self.over[0], {}).get(self.over[1])
+            if ours is not None and theirs:
+                found.append(ours / theirs)
+        return found
 
     def reached(self, value: float) -> bool:
         """Whether `value` is good enough."""
@@ -87,5 +90,11 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def _column(figures: Figures, what: tuple[str, str]) -> list[float]:
-    return figures.get(what[0], {}).get(what[1], [])
+def column(rounds: Rounds, who: str, measure: str) -> list[float]:
+    """What was measured of `who`, one value a round."""
+    return [one[who][measure] for one in rounds if measure in one.get(who, {})]
+
+
+def everyone(rounds: Rounds) -> list[str]:
+    """Who was measured, in the order of the first round."""
+    return list(dict.fromkeys(who for one in rounds for who in one))
