@@ -29,6 +29,7 @@ Row = tuple[Any, ...]
 OLD_TRANSACTION_SECONDS = 600.0
 QUICK_SECONDS = 0.2  # what takes less is read at each scrape
 MOST_SHARE = 0.01  # of the time, for what takes more
+OLDEST_SECONDS = 60.0  # that a figure may be, however long it takes to get
 
 _COUNTERS = {
     "claimed": ("pgbroker_messages_claimed", "Messages that workers took."),
@@ -108,8 +109,8 @@ class BrokerFigures:
 
 
 class Sparingly:
-    """What `read` finds. Where that takes long, it is read again only when it is a hundred times as old as it took: the
-    price is a hundredth of one connection's time, however often somebody scrapes."""
+    """What `read` finds. Where that takes long, it is read again only when it is a hundred times as old as it took, or
+    a minute: the price stays low, however often somebody scrapes."""
 
     def __init__(self, read: Callable[[Connection], list[Row]]) -> None:
         self._read = read
@@ -123,7 +124,7 @@ class Sparingly:
         if began >= self._again_at or self._found_in != connection.dsn:
             self._found, self._found_in = self._read(connection), connection.dsn
             took = monotonic() - began
-            self._again_at = 0.0 if took < QUICK_SECONDS else began + took / MOST_SHARE
+            self._again_at = 0.0 if took < QUICK_SECONDS else began + min(took / MOST_SHARE, OLDEST_SECONDS)
         return self._found
 
 
