@@ -67,7 +67,7 @@ def test_names_are_checked(broker):
         broker.get_actor("nobody")
     with pytest.raises(ValueError, match="already"):
         dramatiq.actor(lambda: None, actor_name="note")
-    with pytest.raises(ValueError, match="queue"):
+    with pytest.raises(ValueError, match="Queue"):
         dramatiq.actor(lambda: None, actor_name="other", queue_name="$ 2")
     with pytest.raises(ValueError, match="undefined"):
         dramatiq.actor(lambda: None, actor_name="other", invented_option=1)

@@ -80,7 +80,7 @@ def test_delayed_messages_run_when_they_are_due_independently_of_each_other(brok
         note.send_with_options(args=("at once", now), delay=0)
         until(lambda: len(late) == 3)
     assert list(late) == ["at once", "first", "second"]
-    assert all(0 <= seconds < 0.4 for seconds in late.values()), late
+    assert all(0 <= seconds < 1.0 for seconds in late.values()), late
 
 
 # Hooks
@@ -260,13 +260,8 @@ def test_the_hooks_of_a_worker(broker):
         until(lambda: told.count("thread") == 2 and told.count("consumer") == 1)
     assert told[0] == "before_worker_boot"
     assert sorted(told[1:5]) == ["after_worker_boot", "consumer", "thread", "thread"]
-    assert told[5:] == [
-        "before_worker_shutdown",
-        "thread ends",
-        "thread ends",
-        "consumer ends",
-        "after_worker_shutdown",
-    ]
+    assert told[5] == "before_worker_shutdown"
+    assert told[6:] == ["thread ends", "thread ends", "consumer ends", "after_worker_shutdown"]
 
 
 def test_an_actor_can_ask_which_message_it_works_on(broker):

@@ -1,6 +1,7 @@
 """What fails runs again: how often, when, and what becomes of it in the end. Ours and Dramatiq's own middleware."""
 
 import time
+from itertools import pairwise
 
 import dramatiq
 import pytest
@@ -36,20 +37,18 @@ def test_what_fails_runs_again_until_it_succeeds(broker, board):
     assert (len(runs), board.finished, board.reasons) == (3, 1, [])
 
 
+def limited(max_retries):
+    return {} if max_retries is None else {"max_retries": max_retries}
+
+
 @pytest.mark.parametrize(
-    ("options", "of_message", "expected"),
-    [
-        ({}, {}, 4),
-        ({"max_retries": 1}, {}, 2),
-        ({"max_retries": 1}, {"max_retries": 2}, 3),
-        ({"max_retries": 0}, {}, 1),
-    ],
+    ("of_actor", "of_message", "runs_expected"), [(None, None, 4), (1, None, 2), (1, 2, 3), (0, None, 1)]
 )
-def test_retries_are_limited_by_message_then_actor_then_broker(broker, board, options, of_message, expected):
+def test_retries_are_limited_by_message_then_actor_then_broker(broker, board, of_actor, of_message, runs_expected):
     fails, runs = counting(100)
-    dramatiq.actor(fails, **options).send_with_options(**of_message)
+    dramatiq.actor(fails, **limited(of_actor)).send_with_options(**limited(of_message))
     work_off(broker)
-    assert (len(runs), board.finished, len(board.reasons)) == (expected, 0, 1)
+    assert (len(runs), board.finished, len(board.reasons)) == (runs_expected, 0, 1)
 
 
 def test_without_a_limit_they_go_on(broker, board):
@@ -63,8 +62,8 @@ def test_the_backoff_lies_between_its_bounds(broker):
     fails, runs = counting(2)
     dramatiq.actor(fails, min_backoff=300, max_backoff=300).send()
     work_off(broker)
-    pauses = [after - before for before, after in zip(runs, runs[1:], strict=False)]
-    assert all(0.14 < pause < 1.0 for pause in pauses), pauses  # Dramatiq's own may halve it
+    pauses = [after - before for before, after in pairwise(runs)]
+    assert all(0.14 < pause < 2.0 for pause in pauses), pauses  # Dramatiq's own may halve it
 
 
 def test_an_actor_may_say_when(broker):
@@ -78,7 +77,7 @@ def test_an_actor_may_say_when(broker):
 
     later.send()
     work_off(broker)
-    assert 0.2 <= runs[1] - runs[0] < 0.7
+    assert 0.2 <= runs[1] - runs[0] < 2
 
 
 def test_what_an_actor_throws_is_not_tried_again(broker, board):
