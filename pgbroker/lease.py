@@ -102,6 +102,7 @@ class Lifeline:
         self._retention = retention
         self._prune_at = clock() + SECONDS_BETWEEN_PRUNES * random.random()  # noqa: S311  jitter
         self._counted: Counters | None = None  # as it stands in the database
+        self._taken_away = Counters()  # what rows of this process had counted that were given to the totals
         self._wake, self._nudge = os.pipe()
         self._stopping = False
         self._promised = BEAT_SECONDS
@@ -126,7 +127,7 @@ class Lifeline:
         if sign_off and self._beaten_at is not None:
             try:
                 self._line.execute(
-                    sql("sign_off"), {"process_id": self.process_id, "counters": json.dumps(self._counters)}
+                    sql("sign_off"), {"process_id": self.process_id, "counters": json.dumps(self._newly_counted())}
                 )
             except PgBrokerError as error:  # the others find the row without a beat
                 logger.debug("No sign-off: %s", error)
@@ -233,7 +234,7 @@ class Lifeline:
             self._register()
             missing = True
         else:
-            counters = Counters(self._counters)
+            counters = self._newly_counted()
             answer = self._line.execute(
                 sql("beat"),
                 {
@@ -248,6 +249,7 @@ class Lifeline:
             )
             if not answer:
                 logger.warning("This process was taken for dead and its messages given to others; it begins anew")
+                self._taken_away.update(self._counted or {})
                 with self._state:
                     self.process_id, self._beaten_at = str(uuid4()), None
                 return self._beat()
@@ -265,6 +267,10 @@ class Lifeline:
             more = self._retention.prune_batch(self._line)
             self._prune_at = asked_at if more else asked_at + SECONDS_BETWEEN_PRUNES
         return None
+
+    def _newly_counted(self) -> Counters:
+        """What was counted since the process registered."""
+        return Counters({name: count - self._taken_away[name] for name, count in dict(self._counters).items()})
 
     def _register(self) -> None:
         self._line.execute(

@@ -54,6 +54,6 @@ def test_cancel(atum: Callable[..., Any]):
     atum("messages", "cancel", code=2)
 
 
-@pytest.mark.parametrize("verb", ["queues", "queues pause", "queues resume", "messages cancel", "dead retry", "stats"])
-def test_every_verb_explains_itself(atum: Callable[..., Any], verb: str):
-    assert "Usage" in atum(*verb.split(), "--help").stdout
+def test_every_verb_explains_itself(atum: Callable[..., Any]):
+    for verb in ("queues", "queues pause", "queues resume", "messages cancel", "dead retry", "stats"):
+        assert "Usage" in atum(*verb.split(), "--help").stdout

@@ -90,37 +90,28 @@ def test_what_is_old_is_pruned(run, note, look):
     assert look.dead == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
+def test_a_failure_is_one_line_and_status_1(run):
+    for arguments, said in (
         (("cancel", "nonsense"), "'nonsense' is no message id"),
         (("dead", "show", "nonsense"), "'nonsense' is no message id"),
         (("stats", "--url", "postgresql://nobody@127.0.0.1:1/x"), "cannot be used"),
         (("stats", "--url=not a url"), "invalid dsn"),
-    ],
-)
-def test_a_failure_is_one_line_and_status_1(run, arguments, said):
-    out, err = run(*arguments, code=1)
-    assert (out, err.count("\n")) == ("", 1)
-    assert err.startswith("pgbroker: ")
-    assert said in err
+    ):
+        out, err = run(*arguments, code=1)
+        assert (out, err.count("\n")) == ("", 1)
+        assert err.startswith("pgbroker: ")
+        assert said in err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
+def test_misuse_is_status_2(run):
+    for arguments, said in (
         (("prune",), "--finished-days"),
         (("prune", "--dead-days", "-1"), "greater than or equal"),
         (("cancel",), "ID"),
         (("dead", "retry"), "Name either"),
         (("nothing",), "nothing"),
-    ],
-)
-def test_misuse_is_status_2(run, arguments, said):
-    assert said in run(*arguments, code=2)[1]
-
-
-def test_without_a_database_it_asks_for_one(run):
+    ):
+        assert said in run(*arguments, code=2)[1]
     assert "PGBROKER_URL" in run("stats", where="", code=2)[1]
 
 

@@ -14,7 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from workers import until, work_off, working
 
 from pgbroker import PostgresBroker, metrics, operate
+from pgbroker.lease import MOST_DEATHS
 from pgbroker.metrics import BrokerCollector, Sparingly
+from pgbroker.statements import sql
 
 
 class Scrape(dict[str, float]):
@@ -94,6 +96,23 @@ def test_what_workers_did_is_counted_while_they_live_and_when_they_are_gone(brok
         assert buckets == sorted(buckets)
         assert 1 <= got[f"pgbroker_{name}_seconds_count"] == buckets[-1] <= 4
         assert 0 < got[f"pgbroker_{name}_seconds_sum"] < 10
+
+
+def test_a_process_that_was_taken_for_dead_counts_nothing_twice(broker, job, collector, look, url):
+    def finished() -> float:
+        return Scrape(collector)["pgbroker_messages_finished_total"]
+
+    with working(broker):
+        job.send()
+        until(lambda: finished() == 1, "the beat has told")
+        with psycopg2.connect(url) as other, other.cursor() as cursor:
+            cursor.execute("update pgbroker.processes set beat_at = now() - interval '1 s', lease_seconds = 0.1")
+            cursor.execute(sql("rescue"), {"young_seconds": 0.5, "most_deaths": MOST_DEATHS})
+        other.close()
+        job.send()
+        until(lambda: finished() > 1, "it has come back")
+        assert finished() == 2
+    assert finished() == 2
 
 
 def test_every_figure_says_what_it_means(collector):
