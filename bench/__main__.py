@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.contenders import CONTENDERS
 from bench.place import SERVER_OPTIONS, commits_per_second, connected
 from bench.processes import RunFailed
-from bench.report import Outcome, as_json, show, write_readme
+from bench.report import Outcome, as_json, check_readme, show, write_readme
 from bench.row import Row
 from bench.rows import ROWS, held
 from desk.embedded import EmbeddedServer
@@ -107,6 +107,11 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if min(arguments.rounds, arguments.minutes) < 1 or arguments.scale <= 0:
         parser.error("--rounds and --minutes must be 1 or more and --scale above 0")
+    if arguments.readme:
+        try:
+            check_readme(README)  # now, and not after a quarter of an hour
+        except ValueError as error:
+            parser.error(str(error))
     return arguments
 
 

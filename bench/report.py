@@ -15,6 +15,7 @@ from bench.contenders import CONTENDERS
 from bench.row import Rounds, Row, Target, column, everyone, median
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+_MARKED = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
 
 
 @dataclass
@@ -83,13 +84,17 @@ def as_json(outcome: Outcome) -> str:
     )
 
 
+def check_readme(readme: Path) -> None:
+    """Raise ValueError where the table has no place in the README."""
+    if len(_MARKED.findall(readme.read_text("utf-8"))) != 1:
+        raise ValueError(f"{readme.name} must hold the line {BEGIN} and after it {END}, once")
+
+
 def write_readme(outcome: Outcome, readme: Path) -> None:
     """Put the table between the two marker comments. Raises ValueError where they are missing."""
-    text = readme.read_text("utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{readme} must hold the lines {BEGIN} and {END} once each")
+    check_readme(readme)
     table = "\n".join([BEGIN, *_markdown(outcome), END])
-    readme.write_text(re.sub(re.escape(BEGIN) + ".*" + re.escape(END), lambda _: table, text, flags=re.DOTALL), "utf-8")
+    readme.write_text(_MARKED.sub(lambda _: table, readme.read_text("utf-8")), "utf-8")
 
 
 def _row_table(row: Row, rounds: Rounds) -> Table:
