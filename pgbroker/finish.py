@@ -10,18 +10,19 @@ import json
 import logging
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass
-from threading import Lock
 from time import monotonic
 from typing import Any
 
+import psycopg2
 from dramatiq.middleware import SkipMessage
 from psycopg2.extensions import connection as Connection
 
 from pgbroker.connections import Connections, Line, rows
 from pgbroker.counters import Counters
 from pgbroker.encoding import changes_of, storable
-from pgbroker.errors import Cancelled, DatabaseAway, PgBrokerError
+from pgbroker.errors import Cancelled, DatabaseAway
+from pgbroker.grouping import Group, Item
+from pgbroker.joining import run_in
 from pgbroker.leased import DeadLetter, Done, LeasedMessage, Release, Reschedule
 from pgbroker.results import parameters_of
 from pgbroker.sending import rows_json
@@ -65,89 +66,36 @@ def cancelled(message: LeasedMessage) -> DeadLetter | Release:
     return DeadLetter("cancelled") if message.cancel_asked else Release()
 
 
-@dataclass(eq=False)
-class _Finish:
-    message: LeasedMessage
-    outcome: Outcome
-    written: bool = False
-    error: PgBrokerError | None = None
-
-
-class _Turn:
-    """A thread that waits for its finishes to be written, or to write the next lot."""
-
-    def __init__(self, finishes: list[_Finish]) -> None:
-        self.finishes = finishes
-        self.leads = False
-        self._gate = Lock()
-        self._gate.acquire()
-
-    def wait(self) -> None:
-        """Until another thread calls `open`."""
-        self._gate.acquire()
-
-    def open(self) -> None:
-        """Let it go on."""
-        self._gate.release()
+class _Finish(Item):
+    def __init__(self, message: LeasedMessage, outcome: Outcome) -> None:
+        self.message = message
+        self.outcome = outcome
 
 
 class Finisher:
     """Writes outcomes through `connections` and counts them in `counters`."""
 
     def __init__(self, connections: Connections, counters: Counters) -> None:
+        self._connections = connections
         self._line = Line(connections)
         self._counters = counters
-        self._turns: list[_Turn] = []
-        self._lock = Lock()
-        self._writing = False
+        self._group: Group[_Finish] = Group(self._write_or_tell)
 
     def finish(self, finishes: Iterable[tuple[LeasedMessage, Outcome]]) -> None:
         """Write these outcomes and whatever else waits. Raises DatabaseAway: nothing is lost, finish again."""
-        turn = _Turn([_Finish(message, outcome) for message, outcome in finishes])
-        with self._lock:
-            self._turns.append(turn)
-            if not self._writing:
-                self._writing = turn.leads = True
-        if not turn.leads:
-            turn.wait()
-        if turn.leads:
-            self._lead()
-        for finish in turn.finishes:
-            if finish.error is not None:
-                raise finish.error
-
-    def _lead(self) -> None:
-        """Write one lot, then hand the pen to one who waits, if anybody does."""
-        with self._lock:
-            lot, self._turns = self._turns, []
-        batch = [finish for turn in lot for finish in turn.finishes]
-        try:
-            self._write_or_tell(batch)
-        finally:
-            for finish in batch:
-                if not finish.written and finish.error is None:  # an interrupt hit this thread: the others ask again
-                    finish.error = DatabaseAway("The finish was interrupted")
-            with self._lock:
-                if self._turns:
-                    self._turns[0].leads = True
-                    self._turns[0].open()
-                else:
-                    self._writing = False
-            for turn in lot:
-                if not turn.leads:
-                    turn.open()
+        self._group.submit([_Finish(message, outcome) for message, outcome in finishes])
 
     def close(self) -> None:
         """Close the connection. A later finish opens it again."""
-        with self._lock:
-            if not self._writing:
-                self._line.close()
+        if not self._group.busy:
+            self._line.close()
 
     def finish_in(self, connection: Any, message: LeasedMessage) -> bool:
         """Mark `message` done in the caller's transaction. False: its lease is lost."""
-        with connection.cursor() as cursor:
-            cursor.execute(sql("finish_done"), _done([message], quiet=False))
-            return cursor.fetchone() is not None
+        try:
+            return bool(run_in(connection, sql("finish_done"), _done([message], quiet=False)))
+        except psycopg2.Error as error:
+            raise self._connections.translated(error) from error
 
     def _write_or_tell(self, batch: list[_Finish]) -> None:
         try:

@@ -1,19 +1,21 @@
 """Inserting messages: into the transaction that was joined, with the finish of the message in hand, or on their own."""
 
 import io
+import os
 from collections.abc import Callable
-from contextlib import closing
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import psycopg2
 from dramatiq.message import Message
 
-from pgbroker.connections import Connections
+from pgbroker.connections import Connections, Line
 from pgbroker.doorbell import Doorbell
 from pgbroker.encoding import Row
-from pgbroker.errors import DatabaseAway, MessageRefused
-from pgbroker.joining import joined_cursor
+from pgbroker.errors import DatabaseAway, MessageRefused, PgBrokerError
+from pgbroker.grouping import Group, Item
+from pgbroker.joining import joined, run_in
 from pgbroker.leased import current
 from pgbroker.statements import sql
 
@@ -22,56 +24,111 @@ _MOST_TRIES = 10
 _WORTH_A_COPY = 50  # messages: from here on COPY beats INSERT
 
 
+class _Send(Item):
+    def __init__(self, message: Message[Any], row: Row) -> None:
+        self.message = message
+        self.row = row
+        self.new = False
+
+
+class _Desk:
+    """Where the threads of one process hand in what they send on their own."""
+
+    def __init__(self, connections: Connections, doorbell: Doorbell) -> None:
+        self.line = Line(connections)
+        self.group: Group[_Send] = Group(self._write)
+        self._connections = connections
+        self._doorbell = doorbell
+
+    def _write(self, lot: list[_Send]) -> None:
+        try:
+            self._insert(lot)
+        except PgBrokerError as error:
+            for send in lot:
+                if len(lot) == 1:
+                    send.error = error
+                else:  # one of them spoils it for all
+                    self._write([send])
+
+    def _insert(self, lot: list[_Send]) -> None:
+        try:
+            new = self._execute(lot)
+        except DatabaseAway:
+            # The connection may have been lost before or after the commit. One statement: all arrived, or none.
+            message_id = lot[0].message.message_id
+            if self._connections.execute(sql("known"), {"message_id": message_id})[0][0]:
+                new = {send.row.message_id: False for send in lot}
+            else:
+                new = self._execute(lot)
+        for send in lot:
+            send.new = send.row.message_id in new
+            send.written = True
+        if heard := {send.row.queue_name for send in lot if new.get(send.row.message_id)}:
+            self._doorbell.ring(self.line, heard)
+
+    def _execute(self, lot: list[_Send]) -> dict[str, bool]:
+        """The ids that are new, each with whether an idle worker listens."""
+        if len(lot) == 1:
+            new = self.line.execute(sql("send_one"), lot[0].row.parameters())
+            return {lot[0].row.message_id: new[0][0]} if new else {}
+        found = {
+            UUID(row[0]): row[1] for row in self.line.execute(sql("send"), {"rows": rows_json([s.row for s in lot])})
+        }
+        ids = {send.row.message_id: UUID(send.row.message_id) for send in lot}
+        return {text: found[known] for text, known in ids.items() if known in found}
+
+
 class Sender:
     """Sends through `connections` where nothing else is joined, and rings for those who wait."""
 
     def __init__(self, connections: Connections, doorbell: Doorbell) -> None:
         self._connections = connections
         self._doorbell = doorbell
+        self._desks: dict[int, _Desk] = {}  # by process: a child must not write on its parent's socket
+
+    def close(self) -> None:
+        """Close this process's connection. A later send opens another."""
+        desk = self._desks.pop(os.getpid(), None)
+        if desk is not None and not desk.group.busy:
+            desk.line.close()
 
     def send(self, message: Message[Any], row: Row) -> Message[Any]:
         """Insert one message; where its unique_key waits already, the one that waits is returned."""
         in_hand = current.get()
-        cursor = joined_cursor()
-        if cursor is not None:
-            with closing(cursor):
-                try:
-                    new = _on(cursor)(sql("send_one"), row.parameters())
-                    if in_hand is not None:
-                        in_hand.sent_to.add(row.queue_name)
-                    return message if new else _already_there(message, row, _on(cursor))
-                except psycopg2.Error as error:
-                    raise self._connections.translated(error) from error
+        connection = joined()
+        if connection is not None:
+            run = partial(run_in, connection)
+            try:
+                new = run(sql("send_one"), row.parameters())
+                if in_hand is not None:
+                    in_hand.sent_to.add(row.queue_name)
+                return message if new else _already_there(message, row, run)
+            except psycopg2.Error as error:
+                raise self._connections.translated(error) from error
         if in_hand is not None and in_hand.in_hooks:
             in_hand.followers.append(row)
             return message
-        try:
-            new = self._connections.execute(sql("send_one"), row.parameters())
-        except DatabaseAway:
-            # The connection may have been lost before or after the commit.
-            if self._arrived(message):
-                return message
-            new = self._connections.execute(sql("send_one"), row.parameters())
-        if not new:
-            return _already_there(message, row, self._connections.execute)
-        if new[0][0]:
-            self._doorbell.ring(self._connections, [row.queue_name])
-        return message
+        if row.unique_key is not None:  # it may have to wait for somebody's transaction: not in front of others
+            is_new = self._alone(message, row)
+        else:
+            send = _Send(message, row)
+            self._desk().group.submit([send])
+            is_new = send.new
+        return message if is_new else _already_there(message, row, self._connections.execute)
 
     def send_many(self, messages: list[Message[Any]], rows: list[Row]) -> list[Message[Any]]:
         """Insert messages in one statement; for one whose unique_key waits already, the one that waits."""
         if not messages:
             return []
         in_hand = current.get()
-        cursor = joined_cursor()
-        if cursor is not None:
-            with closing(cursor):
-                try:
-                    if in_hand is not None:
-                        in_hand.sent_to.update(row.queue_name for row in rows)
-                    return _insert(messages, rows, _on(cursor))
-                except psycopg2.Error as error:
-                    raise self._connections.translated(error) from error
+        connection = joined()
+        if connection is not None:
+            try:
+                if in_hand is not None:
+                    in_hand.sent_to.update(row.queue_name for row in rows)
+                return _insert(messages, rows, partial(run_in, connection))
+            except psycopg2.Error as error:
+                raise self._connections.translated(error) from error
         if in_hand is not None and in_hand.in_hooks:
             in_hand.followers += rows
             return messages
@@ -93,16 +150,23 @@ class Sender:
                 pass  # one was sent before: insert tells which, and takes the others
         return _insert(messages, rows, self._connections.execute)
 
+    def _desk(self) -> _Desk:
+        desk = self._desks.get(os.getpid())
+        return desk or self._desks.setdefault(os.getpid(), _Desk(self._connections, self._doorbell))
+
+    def _alone(self, message: Message[Any], row: Row) -> bool:
+        try:
+            new = self._connections.execute(sql("send_one"), row.parameters())
+        except DatabaseAway:
+            if self._arrived(message):
+                return True
+            new = self._connections.execute(sql("send_one"), row.parameters())
+        if new and new[0][0]:
+            self._doorbell.ring(self._connections, [row.queue_name])
+        return bool(new)
+
     def _arrived(self, message: Message[Any]) -> bool:
         return bool(self._connections.execute(sql("known"), {"message_id": message.message_id})[0][0])
-
-
-def _on(cursor: Any) -> _Run:
-    def run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        cursor.execute(statement, parameters)
-        return list(cursor.fetchall()) if cursor.description else []
-
-    return run
 
 
 def _insert(messages: list[Message[Any]], rows: list[Row], run: _Run) -> list[Message[Any]]:
