@@ -311,6 +311,7 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
     def close(self) -> None:
         """Stop the engine, if one runs, and close this process's connections. A later use opens them again."""
         self.stop_engine()
+        self._sender.close()
         self.connections.close()
 
     def _look(self, queue_name: str) -> None:

@@ -6,7 +6,7 @@ it.
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -20,7 +20,12 @@ _DOUBTFUL = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]|NaN|Infinity")
 _LARGEST_DELAY_MS = 10 * 366 * 86_400_000
 _INT4 = 2**31
 _EXPECTED = {"actor_name": str, "args": tuple, "kwargs": dict, "options": dict, "message_timestamp": int}
+_COPY_SPECIAL = re.compile(r"[\\\t\n\r]")
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_FIELDS = tuple(field.name for field in fields(Message))
+_NUMBER = (int, float)
+_TEXT_OR_NONE = (str, type(None))
 
 
 class Row(NamedTuple):
@@ -42,16 +47,18 @@ class Row(NamedTuple):
 
     def json(self) -> str:
         """For `sql/send.sql`, as an element of its array."""
-        fields = self._asdict()
-        del fields["text"]
-        return json.dumps(fields)[:-1] + ', "message": ' + self.text + "}"
+        columns = self._asdict()
+        del columns["text"]
+        return json.dumps(columns)[:-1] + ', "message": ' + self.text + "}"
 
     def line(self) -> str:
         """For `sql/send_copy.sql`."""
         message_id, queue_name, priority, _, _, tenant, run_key, run_at_most, text = self
-        fields = (message_id, _copied(queue_name), str(priority), _copied(tenant), _copied(run_key),
-                  _copied(run_at_most), _copied(text))  # fmt: skip
-        return "\tqueued\t".join(("\t".join(fields[:2]), "\t".join(fields[2:]))) + "\n"
+        limit = "\\N" if run_at_most is None else run_at_most
+        return (
+            f"{message_id}\t{_copied(queue_name)}\tqueued\t{priority}\t{_copied(tenant)}\t{_copied(run_key)}\t{limit}\t"
+            f"{_copied(text)}\n"
+        )
 
 
 def row_of(
@@ -68,18 +75,16 @@ def row_of(
 
     options = message.options
     delay = delay_ms or 0
-    if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= _LARGEST_DELAY_MS:
+    if isinstance(delay, bool) or not isinstance(delay, _NUMBER) or not 0 <= delay <= _LARGEST_DELAY_MS:
         raise refuse(f"its delay must be 0 to {_LARGEST_DELAY_MS} milliseconds, but it is {delay!r}.")
     priority = options.get("priority", priority)
     if isinstance(priority, bool) or not isinstance(priority, int) or not -_INT4 <= priority < _INT4:
         raise refuse(f"its priority must be a whole number of 32 bits, but it is {priority!r}.")
     for option in ("unique_key", "tenant", "run_key"):
-        if not isinstance(options.get(option), str | None):
+        if not isinstance(options.get(option), _TEXT_OR_NONE):
             raise refuse(f"its {option} must be text, but it is {options[option]!r}.")
-    try:
-        UUID(message.message_id)
-    except (ValueError, AttributeError, TypeError):
-        raise refuse(f"its id must be a UUID, but it is {message.message_id!r}.") from None
+    if not _is_uuid(message.message_id):
+        raise refuse(f"its id must be a UUID, but it is {message.message_id!r}.")
     run_at_most = actor_options.get("run_at_most")
     run_key = options.get("run_key") or (message.actor_name if run_at_most else None)
     queue_name = q_name(message.queue_name)
@@ -88,7 +93,7 @@ def row_of(
         message.options.pop("eta", None)  # the row's run_at says when
 
     try:
-        encoded = message.encode()
+        encoded = get_encoder().encode({name: getattr(message, name) for name in _FIELDS})
     except (TypeError, ValueError, RecursionError) as error:
         raise refuse(f"JSON cannot hold it ({error}).") from error
     if len(encoded) > largest_bytes:
@@ -110,10 +115,10 @@ def message_of(text: str | None, message_id: str, queue_name: str) -> Message[An
         NotAMessage: the text is no Dramatiq message; the error says why.
     """
     try:
-        fields = get_encoder().decode((text or "null").encode())
-        if isinstance(fields["args"], str | dict):
+        decoded = get_encoder().decode((text or "null").encode())
+        if isinstance(decoded["args"], str | dict):
             raise NotAMessage("args is no list")
-        found: Message[Any] = Message(**(fields | {"queue_name": queue_name, "message_id": message_id}))
+        found: Message[Any] = Message(**(decoded | {"queue_name": queue_name, "message_id": message_id}))
     except NotAMessage:
         raise
     except Exception as error:
@@ -170,6 +175,18 @@ def _checked(encoded: bytes) -> str:
     return text
 
 
-def _copied(value: str | int | None) -> str:
+def _is_uuid(text: Any) -> bool:
+    if isinstance(text, str) and _UUID.fullmatch(text):
+        return True
+    try:
+        UUID(text)
+    except (ValueError, AttributeError, TypeError):
+        return False
+    return True
+
+
+def _copied(value: str | None) -> str:
     """A value as COPY's text format has it."""
-    return "\\N" if value is None else str(value).translate(_COPY_ESCAPES)
+    if value is None:
+        return "\\N"
+    return value.translate(_COPY_ESCAPES) if _COPY_SPECIAL.search(value) else value

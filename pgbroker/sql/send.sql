@@ -1,4 +1,5 @@
--- Insert messages, or nothing where the id is known or the unique_key waits already. Returns the ids that are new.
+-- Insert messages, or nothing where the id is known or the unique_key waits already. Returns (id,
+-- whether an idle worker listens) of those that are new.
 -- Called by Sender and by Finisher for what hooks sent. Served by queue_pkey and queue_unique_key.
 -- rows: JSON array, see pgbroker.encoding.Row.
 insert into dramatiq.queue (message_id, queue_name, state, priority, run_at, unique_key, tenant, run_key, run_at_most,
@@ -10,4 +11,5 @@ select r.message_id, r.queue_name, 'queued', r.priority,
        message_id uuid, queue_name text, priority integer, delay_ms double precision,
        unique_key text, tenant text, run_key text, run_at_most integer, message jsonb)
 on conflict do nothing
-returning message_id::text
+returning message_id::text,
+          exists (select from pgbroker.processes p where p.hears_until > now() and queue.queue_name = any (p.queues))
