@@ -1,7 +1,8 @@
 """The timetable: which actor fires when. `periodiq brokers schedules` reads it; any number of schedulers may run.
 
 Five fields of cron(5) in UTC: minute, hour, day of month, month, day of week. Each (actor, minute) is one slot and is
-sent once, however many schedulers run or restart (`pgbroker.slots`).
+sent once, however many schedulers run or restart (`pgbroker.slots`). While no worker runs, one message of each waits:
+every actor here catches up with all that there is to do, so a second one would find nothing.
 """
 
 from dramatiq import Actor
@@ -20,4 +21,4 @@ TIMETABLE: dict[Actor, str] = {
 }
 
 for actor, spec in TIMETABLE.items():
-    actor.options["periodic"] = cron(spec)
+    actor.options |= {"periodic": cron(spec), "pile_up": False}
