@@ -9,6 +9,7 @@ from workers import until, working
 
 from pgbroker import PostgresBroker
 from pgbroker.middleware import Retries
+from pgbroker.connections import Connections
 from pgbroker.retention import Pruned, Retention, prune
 
 FINISHED = """
@@ -67,16 +68,17 @@ def test_a_batch_says_whether_more_is_left(broker, kept, look):
     assert retention.pruned == Pruned(61, 0)
 
 
-@pytest.mark.timeout(30)  # instead of a wait for the lock
-def test_rows_that_another_prunes_at_the_moment_are_left_to_it(broker, kept, look, url):
+def test_rows_that_another_prunes_at_the_moment_are_left_to_it(kept, look, url):
+    impatient = Connections(f"{url}&options=-c%20lock_timeout%3D5s", "")
     other = psycopg2.connect(url)
     try:
         with other.cursor() as cursor:
             cursor.execute("delete from pgbroker.finished where finished_at < now() - interval '90 days'")
-        assert prune(broker.connections, finished_older_than=WEEK, batch=7) == Pruned(40, 0)
+        assert prune(impatient, finished_older_than=WEEK, batch=7) == Pruned(40, 0)
         other.rollback()
     finally:
         other.close()
+        impatient.close()
     assert days(look, "finished", "finished_at") == [0, 6, 91]
 
 
