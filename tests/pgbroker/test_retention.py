@@ -8,8 +8,8 @@ import pytest
 from workers import until, working
 
 from pgbroker import PostgresBroker
-from pgbroker.middleware import Retries
 from pgbroker.connections import Connections
+from pgbroker.middleware import Retries
 from pgbroker.retention import Pruned, Retention, prune
 
 FINISHED = """
