@@ -99,7 +99,10 @@ class Finisher:
 
     def _write_or_tell(self, batch: list[_Finish]) -> None:
         try:
-            self._write(batch)
+            try:
+                self._write(batch)
+            except DatabaseAway:
+                self._write(batch)  # the connection alone may have been lost, and Dramatiq asks again in 5 seconds only
         except DatabaseAway as error:
             for finish in batch:
                 finish.error = error
