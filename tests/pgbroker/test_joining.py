@@ -344,7 +344,9 @@ def test_djangos_proxy_and_its_cursor_can_be_joined(django_connection, broker, n
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, object(), "postgresql://localhost", 7, sqlalchemy.create_engine("postgresql://x")], ids=repr
+    "wrong",
+    [None, object(), "postgresql://localhost", 7, sqlalchemy.create_engine("postgresql://x")],
+    ids=lambda wrong: type(wrong).__name__,
 )
 def test_what_is_no_connection_is_refused_with_what_is_needed(broker, wrong):
     with pytest.raises(TypeError, match="needs a connection or a cursor: psycopg2's"), broker.enlist(wrong):

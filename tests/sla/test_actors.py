@@ -52,7 +52,7 @@ def test_a_notification_is_delivered_once_however_often_its_message_comes(desk, 
         assert deliver(connection, notification).again
 
 
-@pytest.mark.parametrize("notification", [str(uuid4()), "no id"])
+@pytest.mark.parametrize("notification", [str(uuid4()), "no id"], ids=["unknown", "no id"])
 def test_a_notification_that_is_not_there_is_a_dead_letter_at_once(desk, owner, notification):
     jobs.deliver_notification.send(str(desk.id), notification)
     work_off(broker, "sla")
