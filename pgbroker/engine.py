@@ -12,6 +12,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import count
 from threading import Condition, RLock, get_ident
 from time import monotonic
 from typing import Any
@@ -81,6 +82,7 @@ class Engine:
         self._lock = RLock()
         self._inboxes: dict[str, _Inbox] = {}
         self._held: dict[str, LeasedMessage] = {}  # by token, from the claim to the finish
+        self._sequence = count()
         self._pace = Pace()
         self._lookout: str | None = None  # the queue whose thread is on the lookout
         self._lookout_seen = 0.0
@@ -280,8 +282,10 @@ class Engine:
 
     def _message(self, row: tuple[Any, ...], process_id: str, now: float) -> LeasedMessage | None:
         """The claimed row as a message; None where it cannot be one and is a dead letter now."""
-        message_id, queue_name, text, token, deliveries, retries, deaths, is_cancelled, _, _, *order = row
-        lease = Lease(token, process_id, deliveries, retries, deaths, is_cancelled, now, tuple(order))
+        message_id, queue_name, text, token, deliveries, retries, deaths, is_cancelled, _, _, priority, _, _ = row
+        lease = Lease(
+            token, process_id, deliveries, retries, deaths, is_cancelled, now, (priority, next(self._sequence))
+        )
         problem: str | None = None
         error: Exception | None = None
         try:
