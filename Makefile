@@ -30,6 +30,7 @@ check: $(READY) ## formatting, lint, types and the arrows between packages
 	$(BIN)/lint-imports
 
 bench: $(READY) ## ratios inside one run: the broker against its ceiling and its floor
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m bench
 
 soak: $(READY) ## the long tests
