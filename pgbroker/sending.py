@@ -54,12 +54,11 @@ class _Desk:
         try:
             new = self._execute(lot)
         except DatabaseAway:
-            # The connection may have been lost before or after the commit. One statement: all arrived, or none.
-            message_id = lot[0].message.message_id
-            if self._connections.execute(sql("known"), {"message_id": message_id})[0][0]:
-                new = {send.row.message_id: False for send in lot}
-            else:
-                new = self._execute(lot)
+            # The connection may have been lost before or after the commit, and some may have been sent before.
+            known = _known(self._connections, [send.row for send in lot])
+            new = dict.fromkeys(known, False)
+            if missing := [send for send in lot if send.row.message_id not in known]:
+                new |= self._execute(missing)
         for send in lot:
             send.new = send.row.message_id in new
             send.written = True
@@ -135,8 +134,13 @@ class Sender:
         try:
             sent = self._insert(messages, rows)
         except DatabaseAway:
-            # One statement: all arrived, or none.
-            sent = messages if self._arrived(messages[0]) else self._insert(messages, rows)
+            known = _known(self._connections, rows)
+            missing = [number for number, row in enumerate(rows) if row.message_id not in known]
+            sent, inserted = list(messages), []
+            if missing:
+                inserted = self._insert([messages[number] for number in missing], [rows[number] for number in missing])
+            for number, message in zip(missing, inserted, strict=True):
+                sent[number] = message
         self._doorbell.ring(self._connections, {row.queue_name for row in rows})
         return sent
 
@@ -158,15 +162,19 @@ class Sender:
         try:
             new = self._connections.execute(sql("send_one"), row.parameters())
         except DatabaseAway:
-            if self._arrived(message):
+            if _known(self._connections, [row]):
                 return True
             new = self._connections.execute(sql("send_one"), row.parameters())
         if new and new[0][0]:
             self._doorbell.ring(self._connections, [row.queue_name])
         return bool(new)
 
-    def _arrived(self, message: Message[Any]) -> bool:
-        return bool(self._connections.execute(sql("known"), {"message_id": message.message_id})[0][0])
+
+def _known(connections: Connections, rows: list[Row]) -> set[str]:
+    """The ids of those that are in the database, whatever has become of them since."""
+    ids = {UUID(row.message_id): row.message_id for row in rows}
+    found = connections.execute(sql("known"), {"message_ids": [row.message_id for row in rows]})
+    return {ids[UUID(message_id)] for (message_id,) in found}
 
 
 def _insert(messages: list[Message[Any]], rows: list[Row], run: _Run) -> list[Message[Any]]:

@@ -277,6 +277,32 @@ def test_D08_a_send_whose_answer_was_lost_runs_nothing_twice(ours, stock, monkey
     assert states(stock) == ["queued"]
 
 
+def test_D08_a_connection_that_is_lost_loses_no_message_beside_one_that_was_sent_before(ours, monkeypatch):
+    broker = ours.broker()
+    old = broker.enqueue(message("old"))
+    lost = []
+
+    def losing_the_first(execute):
+        def executes(line, statement, parameters=None):
+            if statement in (sql("send_one"), sql("send")) and not lost:
+                lost.append(statement)
+                raise DatabaseAway("before it was executed")
+            return execute(line, statement, parameters)
+
+        return executes
+
+    for kind in (Line, Connections):
+        monkeypatch.setattr(kind, "execute", losing_the_first(kind.execute))
+    for new in (message("new"), message("newer")):
+        lost.clear()
+        broker.send_many([old, new])
+        assert lost
+    broker.enqueue(old)
+    monkeypatch.undo()
+    waiting = ours.ask("select message #>> '{args,0}' from dramatiq.queue order by seq")
+    assert waiting == [("old",), ("new",), ("newer",)]
+
+
 def test_D10_what_is_done_cannot_be_given_back(ours, stock):
     def give_back(site):
         broker = site.broker()
