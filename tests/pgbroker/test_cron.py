@@ -139,8 +139,22 @@ def test_clocks_are_changed(text, in_march, in_october):
         assert [f"{slot:%H:%M}" for slot in slots(found, start, end)] == expected
         for now in (start + timedelta(minutes=each) for each in range(180)):
             before = [slot for slot in expected if slot <= f"{now:%H:%M}"]
-            latest = found.latest(now, now - start)
+            latest, following = found.latest(now, now - start), found.next(now)
             assert (f"{latest:%H:%M}" if latest else None) == (before[-1] if before else None), now
+            if len(before) < len(expected):
+                assert f"{following:%H:%M}" == expected[len(before)], now
+            else:
+                assert following >= end
+
+
+def test_a_change_of_three_hours_or_more_is_a_correction_and_the_new_clock_is_followed():
+    apia, casey = ZoneInfo("Pacific/Apia"), ZoneInfo("Antarctica/Casey")
+    # 30 December 2011 was left out: noon of the 29th is followed by noon of the 31st, a day later.
+    assert schedule("0 12 * * *", apia).next(at("2011-12-29 12:00", apia)) == at("2011-12-31 12:00", apia)
+    # On 14 March 2021 midnight became 21:00 of the 13th: ten at night came twice.
+    start = at("2021-03-13 10:00")
+    found = [f"{slot:%H:%M}" for slot in slots(schedule("0 22 * * *", casey), start, start + timedelta(hours=5))]
+    assert found == ["11:00", "14:00"]
 
 
 ODD_CLOCKS = [
@@ -174,6 +188,8 @@ def test_random_schedules_around_changes_of_clocks_are_due_when_cron_runs_them()
             open_ones = [slot for slot in expected if now - grace - MINUTE < slot <= now]
             if now - grace - MINUTE >= start:
                 assert found.latest(now, grace) == max(open_ones, default=None), (str(found), name, now, grace)
+            later = [slot for slot in expected if slot > now]
+            assert not later or found.next(now) == later[0], (str(found), name, now)
 
 
 def test_every_minute_of_a_year_in_three_zones_is_due_when_cron_runs_it():
