@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -19,6 +19,14 @@ from desk.settings import settings
 
 # Durability is not what most tests are about; those that kill the server start one of their own.
 FAST = ("max_connections=300", "fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test may log half a character; between the two halves of the suite reports travel in UTF-8."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "replace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
 
 def test_its_first_example_sends_with_the_commit_and_only_then(owner, organization: UUID):
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    example, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(compile(example, "README.md", "exec"), {"organization_id": organization})
     with owner.cursor() as cursor:
         cursor.execute("select count(*) from dramatiq.queue where actor_name = 'draft_reply'")
