@@ -22,6 +22,7 @@ from psycopg.rows import dict_row
 from workers import work_off
 
 from pgbroker import DatabaseAway, MessageRefused, PgBrokerError, PostgresBroker, SchemaMissing
+from pgbroker.joining import run_in
 from pgbroker.middleware import Retries
 from pgbroker.migrate import migrate
 
@@ -216,6 +217,14 @@ def test_an_error_of_any_driver_is_ours(way, request, broker, note, sent):
     assert sent() == []
     with suppress(Exception):  # some libraries complain once more when they let go of it
         stack.close()
+
+
+def test_what_the_database_says_is_understood_from_any_driver(request, broker, note):
+    for way in WAYS:
+        with way(request) as (connection, _), broker.enlist(connection):
+            run_in(connection, "set local role pg_read_all_settings", None)
+            with pytest.raises(SchemaMissing, match="permission denied"):
+                note.send(way.__name__)
 
 
 def test_a_finish_joins_as_well(request, broker, sent):
