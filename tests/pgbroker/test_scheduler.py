@@ -360,7 +360,7 @@ def test_a_year_of_kills_downtime_and_clock_steps_sends_each_slot_once(broker, c
             faults["back"] += 1
             now -= timedelta(minutes=dice.uniform(1, 175))
         looks = [now]
-        if dice.random() < 0.004:
+        if dice.random() < 0.012:
             faults["wrong by days"] += 1
             looks = [now + timedelta(days=dice.randint(1, 20)), now]
         for now in looks:
