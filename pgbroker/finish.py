@@ -20,7 +20,7 @@ from psycopg2.extensions import connection as Connection
 from pgbroker.connections import Connections, Line, rows
 from pgbroker.counters import Counters
 from pgbroker.encoding import changes_of, storable
-from pgbroker.errors import Cancelled, DatabaseAway
+from pgbroker.errors import Cancelled, DatabaseAway, MessageRefused, PgBrokerError
 from pgbroker.grouping import Group, Item
 from pgbroker.joining import run_in
 from pgbroker.leased import DeadLetter, Done, LeasedMessage, Release, Reschedule
@@ -101,8 +101,12 @@ class Finisher:
         try:
             try:
                 self._write(batch)
-            except DatabaseAway:
-                self._write(batch)  # the connection alone may have been lost, and Dramatiq asks again in 5 seconds only
+            except MessageRefused:
+                raise
+            except PgBrokerError:
+                # The connection alone may have been lost, or a prepared plan be out of date. The second attempt has a
+                # new connection, and Dramatiq would ask again in 5 seconds only.
+                self._write(batch)
         except DatabaseAway as error:
             for finish in batch:
                 finish.error = error

@@ -137,7 +137,7 @@ class Lifeline:
 
     def hurry(self) -> None:
         """Messages were taken: who promised a slow beat beats now, so that a death would be noticed soon."""
-        if self._promised > BEAT_SECONDS:
+        if self._promised > BEAT_SECONDS and not self._stopping:
             os.write(self._nudge, b".")
 
     def queues_changed(self) -> None:
