@@ -7,7 +7,7 @@ from dramatiq.middleware import SkipMessage
 from dramatiq.results import ResultFailure, ResultMissing, Results, ResultTimeout
 from workers import until, work_off, working
 
-from pgbroker import PostgresBackend
+from pgbroker import DatabaseAway, PostgresBackend
 
 
 @pytest.fixture
@@ -133,6 +133,28 @@ def test_a_result_that_cannot_be_stored_is_a_failure_that_says_so(broker, board)
     for what, reason in (("set", "JSON"), ("large", "bytes")):
         with pytest.raises(ResultFailure, match=reason):
             messages[what].get_result()
+
+
+def test_a_failure_is_told_although_the_database_was_away_when_it_was_stored(broker, monkeypatch):
+    """It is stored after the finish, in a hook, and what a hook raises is dropped."""
+    execute, refused = broker.connections.execute, []
+
+    def away_once(statement, parameters=None):
+        if "insert into pgbroker.results" in statement and not refused:
+            refused.append(statement)
+            raise DatabaseAway("for a moment")
+        return execute(statement, parameters)
+
+    @dramatiq.actor(store_results=True, max_retries=0)
+    def fails():
+        raise KeyError("no such ticket")
+
+    monkeypatch.setattr(broker.connections, "execute", away_once)
+    message = fails.send()
+    work_off(broker)
+    with pytest.raises(ResultFailure, match="no such ticket"):
+        message.get_result(block=True, timeout=5000)
+    assert refused
 
 
 def test_a_run_that_does_not_count_leaves_no_result(broker, board, ask):
