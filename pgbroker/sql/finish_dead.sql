@@ -1,11 +1,15 @@
 -- Messages that failed for good become dead letters. Returns the ids whose lease still held. Called by Finisher.
 -- Served by queue_pkey. outcomes: JSON array of {message_id, lease_token, reason, error, traceback, changes}; changes
 -- may be null: the message stays as it is.
-with left_queue as (
-    delete from dramatiq.queue q
-     using jsonb_to_recordset(%(outcomes)s::jsonb) as f (
+-- The ids once more as an array: see finish_rescheduled.sql.
+with outcome as materialized (
+    select * from jsonb_to_recordset(%(outcomes)s::jsonb) as f (
            message_id uuid, lease_token uuid, reason text, error text, traceback text, changes jsonb)
-     where q.message_id = f.message_id and q.lease_token = f.lease_token and q.state = 'consumed'
+), left_queue as (
+    delete from dramatiq.queue q
+     using outcome f
+     where q.message_id = any (array(select message_id from outcome))
+       and q.message_id = f.message_id and q.lease_token = f.lease_token and q.state = 'consumed'
     returning q.*, f.reason, f.error, f.traceback, f.changes
 )
 insert into pgbroker.dead_letters (message_id, queue_name, actor_name, tenant, message, priority, created_at,

@@ -1,5 +1,10 @@
 -- Messages that failed wait for their next attempt. Returns the ids whose lease still held. Called by Finisher.
 -- Served by queue_pkey. outcomes: JSON array of {message_id, lease_token, delay_ms, changes, error}.
+-- The ids once more as an array: a plan made for an empty table must not read a full one.
+with outcome as materialized (
+    select * from jsonb_to_recordset(%(outcomes)s::jsonb) as f (
+           message_id uuid, lease_token uuid, delay_ms double precision, changes jsonb, error text)
+)
 update dramatiq.queue q
    set state = 'queued',
        -- one that is to be cancelled comes back at once, to be buried by whoever claims it
@@ -12,7 +17,7 @@ update dramatiq.queue q
        last_error = f.error,
        message = case when jsonb_typeof(f.changes) = 'object' then q.message || f.changes else f.changes end,
        history = pgbroker.with_event(q.history, 'retried', f.error, q.started_at)
-  from jsonb_to_recordset(%(outcomes)s::jsonb) as f (
-       message_id uuid, lease_token uuid, delay_ms double precision, changes jsonb, error text)
- where q.message_id = f.message_id and q.lease_token = f.lease_token and q.state = 'consumed'
+  from outcome f
+ where q.message_id = any (array(select message_id from outcome))
+   and q.message_id = f.message_id and q.lease_token = f.lease_token and q.state = 'consumed'
 returning q.message_id::text

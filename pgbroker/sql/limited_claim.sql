@@ -28,8 +28,7 @@ update dramatiq.queue q
        mtime = now(),
        deliveries = q.deliveries + 1,
        unique_key = null
-  from picked
- where q.message_id = picked.message_id
+ where q.message_id = any (array(select message_id from picked))
 returning q.message_id::text, q.queue_name, q.message::text, q.lease_token::text, q.deliveries, q.retries,
           q.deaths, q.cancel_at is not null,
           coalesce(q.tenant, ''), now(), q.priority, q.run_at, q.seq

@@ -27,7 +27,8 @@ with gone as materialized (
 ), killers as (
     delete from dramatiq.queue q
      using orphaned
-     where q.message_id = orphaned.message_id and orphaned.deaths + 1 >= %(most_deaths)s
+     where q.message_id = any (array(select message_id from orphaned))  -- see finish_rescheduled.sql
+       and q.message_id = orphaned.message_id and orphaned.deaths + 1 >= %(most_deaths)s
     returning q.*
 ), dead as (
     insert into pgbroker.dead_letters (message_id, queue_name, actor_name, tenant, message, priority, created_at,
@@ -54,7 +55,8 @@ with gone as materialized (
            deaths = q.deaths + 1,
            history = pgbroker.with_event(q.history, 'rescued', 'its worker was lost', q.started_at)
       from orphaned
-     where q.message_id = orphaned.message_id and orphaned.deaths + 1 < %(most_deaths)s
+     where q.message_id = any (array(select message_id from orphaned))
+       and q.message_id = orphaned.message_id and orphaned.deaths + 1 < %(most_deaths)s
     returning q.message_id, q.actor_name, q.queue_name
 ), forgotten as (
     delete from pgbroker.processes where process_id in (select process_id from gone) returning counters

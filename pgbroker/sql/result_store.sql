@@ -5,10 +5,10 @@ with expired as (
      where expires_at < now() and message_id <> all (%(message_ids)s::uuid[])
      order by expires_at limit 10 for update skip locked
 ), dropped as (
-    delete from pgbroker.results where message_id in (select message_id from expired)
+    delete from pgbroker.results where message_id = any (array(select message_id from expired))
 )
 insert into pgbroker.results (message_id, result, expires_at)
 select message_id, result, now() + ttl_ms * interval '1 millisecond'
-  from unnest(%(message_ids)s::uuid[], %(results)s::bytea[], %(ttls_ms)s::double precision[]) r (message_id, result, ttl_ms)
+  from unnest(%(message_ids)s::uuid[], %(results)s::bytea[], %(ttls_ms)s::float8[]) r (message_id, result, ttl_ms)
  order by message_id
 on conflict (message_id) do update set result = excluded.result, expires_at = excluded.expires_at

@@ -1,5 +1,5 @@
 -- One message that is not finished, of these queues; the ones of the future included. Called by pgbroker.testing.
--- Served by queue_waiting, queue_limited and queue_running; a test's table is small.
+-- Reads the table: a test's is small.
 select queue_name as queue, actor_name as actor, message_id::text as message, state::text, run_at::text as due,
        last_error as error
   from dramatiq.queue
