@@ -24,11 +24,11 @@ WATCH_SECONDS = 0.005
 # Who manages some hundreds a second gets fewer messages and the same question; so does who takes long to load.
 MESSAGES = {"dramatiq-pg": 1_000, "procrastinate": 1_000, "RabbitMQ": 6_000, "Redis": 10_000}
 USUAL_MESSAGES = 20_000
-FEWEST_MESSAGES = 200
+SMALLEST_SCALE = 0.1  # with fewer the queue is empty before the clock starts
 
 
 def _measure(server: EmbeddedServer, contender: str, scale: float, processes: int) -> Found:
-    messages = max(FEWEST_MESSAGES * processes, int(MESSAGES.get(contender, USUAL_MESSAGES) * scale))
+    messages = int(MESSAGES.get(contender, USUAL_MESSAGES) * max(scale, SMALLEST_SCALE))
     library = CONTENDERS[contender]
     with fresh(server) as place:
         library.prepare(place)
