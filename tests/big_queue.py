@@ -54,14 +54,15 @@ def fill(
     tenants: int = 0,
     run_keys: int = 0,
     running: int = 0,
+    apart_seconds: float = 0.001,
 ) -> None:
-    """Add messages to a queue: `ready`, one millisecond apart from long ago to now; `later`, due within the next days;
+    """Add messages to a queue: `ready`, due so far apart, the last of them now; `later`, due within the next days;
     `running`, in the hands of 20 processes. The ready ones are of `tenants` tenants, or have `run_keys` run keys."""
     run(
         connection,
         f"""insert into dramatiq.queue (message_id, queue_name, priority, run_at, tenant, run_key, run_at_most, message)
             select gen_random_uuid(), %(queue)s, %(priority)s,
-                   case when n <= %(ready)s then now() - (%(ready)s - n + 1) * interval '1 ms'
+                   case when n <= %(ready)s then now() - (%(ready)s - n) * %(apart_seconds)s * interval '1 s'
                         else now() + interval '1 day' + n * interval '1 s' end,
                    case when %(tenants)s > 0 then 'tenant ' || n %% greatest(1, %(tenants)s) end,
                    case when %(run_keys)s > 0 then 'key ' || n %% greatest(1, %(run_keys)s) end,
@@ -75,6 +76,7 @@ def fill(
             "priority": priority,
             "tenants": tenants,
             "run_keys": run_keys,
+            "apart_seconds": apart_seconds,
         },
     )
     run(
@@ -124,13 +126,12 @@ class Plan:
     nodes: list[dict[str, Any]]
 
     @property
-    def tables_read_through(self) -> set[str]:
-        """Tables that are read from end to end, in whatever order."""
+    def read_through(self) -> set[tuple[str, str | None]]:
+        """(table, index) of what is read from end to end; the table itself: (table, None)."""
         return {
-            node["Relation Name"]
+            (node["Relation Name"], node.get("Index Name"))
             for node in self.nodes
-            if node["Node Type"] == "Seq Scan"
-            or (node.get("Index Name", "").endswith("_pkey") and "Relation Name" in node and "Index Cond" not in node)
+            if node["Node Type"] in ("Seq Scan", "Index Scan", "Index Only Scan") and "Index Cond" not in node
         }
 
     def sorted_tables(self) -> set[str]:

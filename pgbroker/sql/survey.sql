@@ -30,6 +30,7 @@ select now(),
           from first
          where not exists (select from pgbroker.levels l
                             where l.queue_name = first.queue_name and l.priority = first.priority)),
+       -- min(), not exists: that one may walk past the messages of all other queues.
        array(select w.queue_name from unnest(%(queues)s::text[]) w (queue_name)
-              where exists (select from dramatiq.queue q
-                             where q.state = 'queued' and q.run_key is not null and q.queue_name = w.queue_name))
+              where (select min(q.run_key) from dramatiq.queue q
+                      where q.state = 'queued' and q.run_key is not null and q.queue_name = w.queue_name) is not null)
