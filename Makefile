@@ -21,7 +21,7 @@ demo: $(READY) ## the whole desk in one terminal: articles, tickets, SLA notices
 	$(BIN)/atum demo
 
 test: $(READY) ## the test suite, on a real Postgres, real workers and the real model
-	$(BIN)/python -m pytest -m 'not soak'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not soak'
 
 check: $(READY) ## formatting, lint, types and the arrows between packages
 	$(BIN)/ruff check .
@@ -37,4 +37,4 @@ soak: $(READY) ## the long tests
 	$(BIN)/python -m pytest -m soak --timeout 7200
 
 clean: ## remove the virtual environment and the caches (never .atum/, which holds data)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-dramatiq-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,6 +6,7 @@ queue is `pgbroker_…`, and what only a desk knows is `atum_…`.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -24,8 +25,6 @@ from starlette.types import Scope
 from app.glance import glance
 from desk.errors import DatabaseUnavailable
 from desk.sql import statement
-from pgbroker.connections import rows
-from pgbroker.metrics import BrokerFigures, Sparingly
 
 SCRAPE_TIMEOUT_SECONDS = 5
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -56,9 +55,13 @@ def count_request(scope: Scope, status_code: int, seconds: float) -> None:
 class Tables(Collector):
     """What the broker's and the desk's tables say, as of the scrape."""
 
-    def __init__(self) -> None:
-        self._broker = BrokerFigures()
-        self._by_actor = Sparingly(lambda connection: rows(connection, statement("app.web", "queue_figures")))
+    @cached_property
+    def _readers(self) -> tuple[Any, Any]:
+        # At the first scrape: the broker's package brings Dramatiq along, for which requests need not wait.
+        from pgbroker.connections import rows
+        from pgbroker.metrics import BrokerFigures, Sparingly
+
+        return BrokerFigures(), Sparingly(lambda connection: rows(connection, statement("app.web", "queue_figures")))
 
     def describe(self) -> list[Metric]:
         """Nothing, so that registering does not need a database."""
@@ -67,11 +70,12 @@ class Tables(Collector):
     def collect(self) -> Iterator[Metric]:
         """The figures of each table; what was read before the database failed is kept."""
         up = 0
+        broker, by_actor = self._readers
         try:
             with glance(broker=True, timeout_seconds=SCRAPE_TIMEOUT_SECONDS) as cursor:
-                for family in self._broker.read(cursor.connection):
+                for family in broker.read(cursor.connection):
                     yield from (family, *_older(family))
-                yield from _queues(self._by_actor(cursor.connection))
+                yield from _queues(by_actor(cursor.connection))
                 yield _finished(cursor)
             with glance(timeout_seconds=SCRAPE_TIMEOUT_SECONDS) as cursor:
                 yield from _desk(cursor)

@@ -151,7 +151,7 @@ def test_what_would_never_run_is_refused_in_one_line(declare, caplog, spec, opti
         Scheduler([declare("right", "@daily"), declare("wrong", spec, **options)])
     assert stop.value.code == 1
     (record,) = caplog.records
-    assert line in record.message
+    assert line in record.getMessage()
 
 
 def test_a_tick_that_cannot_be_sent_is_told_once_and_sent_when_it_can_be(broker, clock, sweep, declare, look, caplog):
