@@ -40,13 +40,15 @@ def main() -> int:
                 " ".join(["python -m bench", *sys.argv[1:]]), _version(server), arguments.scale, rows, absent=absent
             )
             _run(server, outcome, arguments.rounds, arguments.scale, names - absent.keys())
+        except KeyboardInterrupt:
+            outcome.failed.append("stopped by hand: what is told above was measured before")
         finally:
             server.stop()
             server.detach()
     show(outcome, console)
     if arguments.json:
         sys.stdout.write(as_json(outcome) + "\n")
-    if arguments.readme:
+    if arguments.readme and not outcome.failed:  # a table with holes would look like one without
         write_readme(outcome, README)
     return 1 if outcome.failed else 0
 

@@ -133,7 +133,7 @@ def _target_table(outcome: Outcome) -> Table:
 
 
 def _conditions(outcome: Outcome) -> list[str]:
-    probes = outcome.commits_per_second
+    probes = outcome.commits_per_second or [0.0]
     scaled = [] if outcome.scale == 1 else [f"--scale {outcome.scale:g}: that share of the numbers and seconds named"]
     return [
         *scaled,
