@@ -41,7 +41,7 @@ def filled_database(server: EmbeddedServer) -> Iterator[Connection]:
 def run(connection: Connection, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description is not None else []
 
 
 def fill(
