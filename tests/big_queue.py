@@ -168,7 +168,6 @@ def explain(
         statement = sql(name)
         if prepared:
             run(connection, sql("plan_by_index").replace("false", "true"))  # until the rollback
-            run(connection, "set local plan_cache_mode = force_generic_plan")
             preparation, statement = _prepared(f"explain_{name}", statement)
             run(connection, preparation)
         ((found,),) = run(connection, f"explain {options} {statement}", parameters)

@@ -8,6 +8,8 @@ import pytest
 from big_queue import explain, fill, fill_ended, filled_database, run
 
 import pgbroker
+from pgbroker.connections import Connections, Line
+from pgbroker.statements import sql
 
 SQL = Path(pgbroker.__file__).parent / "sql"
 LARGE = {"queue", "finished", "dead_letters", "results", "slots"}
@@ -189,3 +191,15 @@ def test_a_session_without_any_settings_goes_by_the_indexes_over_millions(millio
 def test_every_statement_that_names_an_index_is_looked_at(owners):
     naming = {path.stem for path in SQL.glob("*.sql") if promised(path.stem, owners)}
     assert naming - REGULAR.keys() - BY_HAND.keys() == READ_THROUGH
+
+
+def test_a_session_plans_each_statement_once(server, nothing):
+    line = Line(Connections(server.url(database=nothing.info.dbname), ""))
+    for _ in range(3):
+        for name in ("claim", "survey", "finish_done"):
+            line.execute(sql(name), REGULAR[name][0])
+    counts = line.execute(
+        "select distinct generic_plans, custom_plans from pg_prepared_statements where generic_plans > 1"
+    )
+    line.close()
+    assert counts == [(3, 0)]
