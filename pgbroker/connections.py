@@ -108,7 +108,8 @@ class Connections:
         # A login or database that does not exist yet has no error code of its own while connecting.
         if isinstance(error, _NO_SCHEMA) or (error.pgcode is None and "does not exist" in str(error)):
             return SchemaMissing(f"The database lacks the broker's schema ({_one_line(error)}). {self._install_hint}")
-        if isinstance(error, _AWAY):
+        # psycopg2 has neither class nor code for a connection that breaks in the middle of an answer.
+        if isinstance(error, _AWAY) or (type(error) is psycopg2.DatabaseError and error.pgcode is None):
             return DatabaseAway(f"The database cannot be used: {_one_line(error)}.")
         if isinstance(error, psycopg2.DataError | psycopg2.IntegrityError):
             return MessageRefused(_one_line(error))
