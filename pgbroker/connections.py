@@ -209,6 +209,7 @@ class Line:
         self._prepared: dict[str, str] = {}
         self._used_at = 0.0
         self.pooled = False
+        self.opened = 0  # how many connections there have been
 
     def open(self) -> Connection:
         """The connection, in autocommit mode; a new one where the last has ended. Raises DatabaseAway."""
@@ -226,6 +227,7 @@ class Line:
                 connection.close()
                 raise self._connections.translated(error) from error
             self._connection, self._prepared = connection, {}
+            self.opened += 1
         return self._connection
 
     def execute(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:

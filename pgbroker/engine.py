@@ -92,6 +92,7 @@ class Engine:
         self._recall_at = float("inf")
         self._claimed_at = 0.0
         self._doubt_until = 0.0
+        self._opened = 0  # how many connections the claims have had
         self._outage = Outage("The claim")
 
     # Life
@@ -335,13 +336,16 @@ class Engine:
             self._claims.put_off(pause)
 
     def _give_back_unknown(self, process_id: str) -> None:
-        """After a claim whose answer was lost: what it took is ours by the table, and nobody would ever start it."""
-        if monotonic() < self._doubt_until:
+        """After a claim whose answer was lost, or a crash of the server that forgot a finish (it does not wait for the
+        disk): the message is ours by the table, and nobody would ever start it."""
+        self._line.open()
+        reconnected, self._opened = self._opened not in (0, self._line.opened), self._line.opened
+        if reconnected or monotonic() < self._doubt_until:
             with self._lock:
                 tokens = list(self._held)
             given_back = self._line.execute(sql("disown"), {"process_id": process_id, "tokens": tokens})
             if given_back:
-                logger.warning("Gave back %d messages whose claim was not answered", len(given_back))
+                logger.warning("Gave back %d messages that are ours and not at hand", len(given_back))
 
     def _recall(self) -> None:
         """Give back what was claimed ahead and could not be started: all threads are busy with something long."""
