@@ -5,12 +5,16 @@ sender's transaction (a notification makes commits wait for each other), at most
 only where a worker has said in its beat that it is idle and listens.
 """
 
+import logging
 from collections.abc import Iterable
 from hashlib import sha256
 from time import monotonic
 from typing import Any, Protocol
 
+from pgbroker.errors import PgBrokerError
 from pgbroker.statements import sql
+
+logger = logging.getLogger(__name__)
 
 SHORTEST_SECONDS_BETWEEN_RINGS = 0.002  # a worker that was just woken looks again on its own
 
@@ -29,6 +33,13 @@ class Doorbell:
 
     def __init__(self) -> None:
         self._rung_at: dict[str, float] = {}
+
+    def ring_if_possible(self, line: _Executes, queue_names: Iterable[str]) -> None:
+        """As `ring`, but raises nothing: what was sent is committed, and workers look by themselves."""
+        try:
+            self.ring(line, queue_names)
+        except PgBrokerError as error:
+            logger.debug("No ring: %s", error)
 
     def ring(self, line: _Executes, queue_names: Iterable[str]) -> None:
         """Wake idle workers of these queues. What was sent must be committed. Raises what `line` raises."""

@@ -427,10 +427,7 @@ class Engine:
         """What a message sent is there now: look ourselves, or ring for others."""
         self.look_now(queue_names)
         if elsewhere := queue_names - self._inboxes.keys():
-            try:
-                self._bell.ring(self._connections, elsewhere)
-            except PgBrokerError as error:  # they look by themselves
-                logger.debug("No ring: %s", error)
+            self._bell.ring_if_possible(self._connections, elsewhere)
 
 
 def _shell(message_id: str, queue_name: str) -> Any:

@@ -63,7 +63,7 @@ class _Desk:
             send.new = send.row.message_id in new
             send.written = True
         if heard := {send.row.queue_name for send in lot if new.get(send.row.message_id)}:
-            self._doorbell.ring(self.line, heard)
+            self._doorbell.ring_if_possible(self.line, heard)
 
     def _execute(self, lot: list[_Send]) -> dict[str, bool]:
         """The ids that are new, each with whether an idle worker listens."""
@@ -141,7 +141,7 @@ class Sender:
                 inserted = self._insert([messages[number] for number in missing], [rows[number] for number in missing])
             for number, message in zip(missing, inserted, strict=True):
                 sent[number] = message
-        self._doorbell.ring(self._connections, {row.queue_name for row in rows})
+        self._doorbell.ring_if_possible(self._connections, {row.queue_name for row in rows})
         return sent
 
     def _insert(self, messages: list[Message[Any]], rows: list[Row]) -> list[Message[Any]]:
@@ -166,7 +166,7 @@ class Sender:
                 return True
             new = self._connections.execute(sql("send_one"), row.parameters())
         if new and new[0][0]:
-            self._doorbell.ring(self._connections, [row.queue_name])
+            self._doorbell.ring_if_possible(self._connections, [row.queue_name])
         return bool(new)
 
 
