@@ -1,12 +1,18 @@
 """One queue of a process, as Dramatiq's consumer thread sees it. Holds nothing: Dramatiq replaces it as it likes."""
 
+import random
+import time
 from collections.abc import Iterable
+from itertools import count
 
 from dramatiq.broker import Consumer, MessageProxy
 
 from pgbroker.engine import Engine
+from pgbroker.errors import DatabaseAway
 from pgbroker.finish import outcome_of
 from pgbroker.leased import LeasedMessage
+
+LONGEST_PAUSE_SECONDS = 5.0
 
 
 class PostgresConsumer(Consumer):
@@ -24,8 +30,17 @@ class PostgresConsumer(Consumer):
         return self._engine.take(self._queue_name, self._timeout_seconds)
 
     def ack(self, message: LeasedMessage) -> None:
-        """Write the outcome of a message that was processed, once."""
-        message.engine.finish(message, outcome_of(message, self._retries_are_on))
+        """Write the outcome of a message that was processed, once. While the database is away it waits: Dramatiq would
+        wait longer, and complain of every message."""
+        outcome = outcome_of(message, self._retries_are_on)
+        for attempt in count():
+            try:
+                message.engine.finish(message, outcome)
+                return
+            except DatabaseAway as error:
+                message.engine.finish_failed(error)
+                pause = min(LONGEST_PAUSE_SECONDS, 0.1 * 2 ** min(attempt, 10))
+                time.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  jitter
 
     nack = ack  # the outcome says which
 

@@ -94,6 +94,7 @@ class Engine:
         self._doubt_until = 0.0
         self._opened = 0  # how many connections the claims have had
         self._outage = Outage("The claim")
+        self._finish_outage = Outage("The finish")
 
     # Life
 
@@ -398,9 +399,16 @@ class Engine:
         if message.lease.token not in self._held:
             return  # its lease was lost before it began
         self._finisher.finish([(message, outcome)])
+        if self._finish_outage.on:
+            self._finish_outage.over()
         self._forget([message])
         if message.sent_to or message.followers:
             self._announce(message.sent_to | {row.queue_name for row in message.followers})
+
+    def finish_failed(self, error: PgBrokerError) -> None:
+        """Say so, once for all threads, unless the beat has said it."""
+        if not self.lifeline.outage.on:
+            self._finish_outage.failed(error)
 
     def finish_in(self, connection: Any, message: LeasedMessage) -> bool:
         """Mark a message done in the actor's own transaction. False: its lease is lost."""
