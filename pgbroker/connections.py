@@ -8,6 +8,7 @@ replaced before it is used. Every failure of the database comes out as an error 
 import os
 import re
 import select
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
@@ -176,10 +177,10 @@ def hung_up(connection: Any) -> bool:
     """Whether the server closed an idle connection. Looks at the socket only; asks the server nothing."""
     if connection.closed:
         return True
-    socket = select.poll()
-    socket.register(connection.fileno(), select.POLLIN)
+    watched = select.poll()
+    watched.register(connection.fileno(), select.POLLIN)
     for _ in range(3):
-        if not socket.poll(0):
+        if not watched.poll(0):
             return False
         try:
             connection.poll()  # takes in what is there: a notice, a key exchange, or the goodbye
@@ -208,6 +209,7 @@ class Line:
         self._connection: Connection | None = None
         self._prepared: dict[str, str] = {}
         self._used_at = 0.0
+        self._asked_at: float | None = None  # since when an answer is awaited
         self.pooled = False
         self.opened = 0  # how many connections there have been
 
@@ -218,16 +220,18 @@ class Line:
         self._used_at = monotonic()
         if self._connection is None or self._connection.closed or (idle and hung_up(self._connection)):
             self.close()
-            connection = self._connections.connect()
-            try:
-                self.pooled = behind_pooler(connection)
-                if not self.pooled:
-                    rows(connection, sql("plan_by_index"))
-            except psycopg2.Error as error:
-                connection.close()
-                raise self._connections.translated(error) from error
-            self._connection, self._prepared = connection, {}
+            self._connection, self._prepared = self._connections.connect(), {}
             self.opened += 1
+            self._asked_at = monotonic()
+            try:
+                self.pooled = behind_pooler(self._connection)
+                if not self.pooled:
+                    rows(self._connection, sql("plan_by_index"))
+            except psycopg2.Error as error:
+                self.close()
+                raise self._connections.translated(error) from error
+            finally:
+                self._asked_at = None
         return self._connection
 
     def execute(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
@@ -235,10 +239,13 @@ class Line:
         reconnects."""
         try:
             connection = self.open()
+            self._asked_at = monotonic()
             return rows(connection, statement if self.pooled else self._known(connection, statement), parameters)
         except psycopg2.Error as error:
             self.close()
             raise self._connections.translated(error) from error
+        finally:
+            self._asked_at = None
 
     def _known(self, connection: Connection, statement: str) -> str:
         """What executes `statement` as prepared on this connection."""
@@ -254,6 +261,7 @@ class Line:
     def transaction(self) -> Iterator[Connection]:
         """The connection inside one transaction: committed at the end of the block, rolled back when it raises."""
         connection = self.open()
+        self._asked_at = monotonic()
         try:
             connection.autocommit = False
             with committed(connection):
@@ -265,6 +273,18 @@ class Line:
         except BaseException:
             self.close()  # whatever happened, it does not go on in the middle of it
             raise
+        finally:
+            self._asked_at = None
+
+    def give_up(self, seconds: float) -> None:
+        """End the connection if an answer has not come for so long: whoever waits for it gets an error. For any thread.
+
+        A connection may be dead without a word: its peer, or what stands in between, takes what is sent and is silent.
+        """
+        connection, asked_at = self._connection, self._asked_at
+        if connection is not None and asked_at is not None and monotonic() - asked_at > seconds:
+            with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(connection.fileno())) as end:
+                end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection, if there is one."""

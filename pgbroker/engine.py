@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
-from threading import Condition, RLock, get_ident
+from threading import Condition, Event, RLock, Thread, get_ident
 from time import monotonic
 from typing import Any
 
@@ -37,6 +37,7 @@ from pgbroker.statements import sql
 logger = logging.getLogger(__name__)
 
 DOUBT_SECONDS = 15.0  # a claim whose answer was lost may commit this much later
+SECONDS_BETWEEN_WATCHES = 1.0
 RECALL_SECONDS = 0.5  # a message that no thread began by then is given back
 PUT_OFF_MS = 1_000  # for a message that may be claimed, but not beside another one that is suspect as well
 STAND_IN_SECONDS = 0.1  # without a lookout; then another thread takes over
@@ -94,6 +95,8 @@ class Engine:
         self._doubt_until = 0.0
         self._opened = 0  # how many connections the claims have had
         self._outage = Outage("The claim")
+        self._lease_seconds = lease_seconds
+        self._stopped = Event()
         self._finish_outage = Outage("The finish")
 
     # Life
@@ -101,6 +104,13 @@ class Engine:
     def start(self) -> None:
         """Begin to beat; claims follow the first beat."""
         self.lifeline.start()
+        Thread(target=self._watch, name="pgbroker-watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        """End connections that have been silent for a lease's time: who waits for their answers would wait for ever."""
+        while not self._stopped.wait(SECONDS_BETWEEN_WATCHES):
+            for line in (self._line, self._finisher, self.lifeline):
+                line.give_up(self._lease_seconds)
 
     def drain(self) -> None:
         """Claim and hand out nothing more."""
@@ -125,6 +135,7 @@ class Engine:
         self.lifeline.stop(sign_off=not self._held)
         self._finisher.close()
         self._line.close()
+        self._stopped.set()
 
     # What the beat asks and tells
 

@@ -85,6 +85,10 @@ class Finisher:
         """Write these outcomes and whatever else waits. Raises DatabaseAway: nothing is lost, finish again."""
         self._group.submit([_Finish(message, outcome) for message, outcome in finishes])
 
+    def give_up(self, seconds: float) -> None:
+        """End the connection if an answer has not come for so long. For any thread."""
+        self._line.give_up(seconds)
+
     def close(self) -> None:
         """Close the connection. A later finish opens it again."""
         if not self._group.busy:

@@ -135,6 +135,10 @@ class Lifeline:
         os.close(self._wake)
         os.close(self._nudge)
 
+    def give_up(self, seconds: float) -> None:
+        """End the connection if an answer has not come for so long. For any thread."""
+        self._line.give_up(seconds)
+
     def hurry(self) -> None:
         """Messages were taken: who promised a slow beat beats now, so that a death would be noticed soon."""
         if self._promised > BEAT_SECONDS and not self._stopping:
