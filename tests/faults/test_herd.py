@@ -1,0 +1,34 @@
+"""Two hundred idle workers and one job: how much they ask of the server."""
+
+from waiting import until
+
+PROCESSES, THREADS = 8, 25
+SECONDS = 3
+MOST_A_SECOND = 5  # transactions of an idle process
+
+
+def test_idle_workers_ask_little_and_one_job_wakes_no_storm(trial):
+    for _ in range(PROCESSES):
+        trial.worker(THREADS, "-Q", "default")
+    trial.workers_up(PROCESSES)
+    until(lambda: trial.count("pgbroker.processes where hears_until > now()") == PROCESSES, "all are idle")
+
+    def transactions_in(seconds: float) -> int:
+        counted = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"
+        ((before,),) = trial.ask(counted)
+        trial.ask("select pg_sleep(%s)", (seconds,))
+        ((after,),) = trial.ask(counted)
+        return int(after - before)
+
+    until(lambda: transactions_in(1) < PROCESSES * MOST_A_SECOND, "they have calmed down")
+    idle = transactions_in(SECONDS)
+    print(f"{idle / PROCESSES / SECONDS:.1f} transactions a second and idle process")
+    assert idle < PROCESSES * SECONDS * MOST_A_SECOND
+
+    trial.send("plain")
+    one_job = transactions_in(SECONDS)
+    print(f"{one_job - idle} more for one job")
+    assert one_job < idle + PROCESSES * 10
+    trial.finish()
+    trial.verdict()
+    assert trial.count("ledger") == 1
