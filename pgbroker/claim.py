@@ -38,6 +38,7 @@ class _Queue:
     look_at: float = 0.0
     pause_seconds: float = SHORTEST_PAUSE_SECONDS
     promising: bool = True  # something may be due: claim without a peek
+    called: bool = False  # somebody said so since the last look began
     crowded: bool = False  # the last claim took all that it could: tenants take turns
     age_claims: int = 0  # how many claims go by age before the next turn: where one tenant was alone
     limited: bool = False  # messages with a run key may wait
@@ -79,7 +80,7 @@ class Claims:
         """Something may have come into these queues; `from_the_bottom`: something that is older than their floors."""
         for name in self._queues.keys() & set(queue_names):
             queue = self._queues[name]
-            queue.look_at, queue.promising = 0.0, True
+            queue.look_at, queue.promising, queue.called = 0.0, True, True
             if from_the_bottom:
                 queue.floor, queue.level_floors = None, {}
 
@@ -101,6 +102,8 @@ class Claims:
         random.shuffle(names)  # who gets the odd slot
         share, odd = divmod(room, len(names))
         limits = {name: share + (position < odd) for position, name in enumerate(names)}
+        for name in names:
+            self._queues[name].called = False
         return {name: limit for name, limit in limits.items() if limit}
 
     def take(self, wanted: dict[str, int], process_id: str) -> list[tuple[Any, ...]]:
@@ -220,6 +223,8 @@ class Claims:
             queue.promising = False
             if due_in is not None and now + due_in < queue.look_at:
                 queue.look_at, queue.promising = now + max(0.0005, due_in), True
+            if queue.called:
+                queue.look_at, queue.promising = 0.0, True
 
     def _looked(self, queue: _Queue, found: int, limit: int) -> None:
         """When to look at a queue again, after `found` of at most `limit` messages were there."""
@@ -232,3 +237,5 @@ class Claims:
         queue.pause_seconds = SHORTEST_PAUSE_SECONDS if found else min(longest, queue.pause_seconds * 2)
         queue.look_at = monotonic() + queue.pause_seconds * random.uniform(0.7, 1.0)  # noqa: S311  jitter
         queue.promising = False
+        if queue.called:
+            queue.look_at, queue.promising = 0.0, True
