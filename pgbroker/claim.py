@@ -168,7 +168,8 @@ class Claims:
         tenants = {row[8] for row in found}
         if tenants:
             queue.last_tenant = max((tenant <= queue.last_tenant, tenant) for tenant in tenants)[1]
-        queue.age_claims = AGE_CLAIMS_OF_ONE_TENANT if len(tenants) == 1 else 0
+        # One message is always of one tenant: that says nothing about others.
+        queue.age_claims = AGE_CLAIMS_OF_ONE_TENANT if len(tenants) == 1 and limit > 1 else 0
         queue.crowded = len(found) >= limit
         queue.look_at, queue.promising = 0.0, True  # if there was less than that, the next claim goes by age
         return found

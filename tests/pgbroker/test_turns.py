@@ -1,7 +1,12 @@
 """Tenants take turns inside a queue: who sends much waits for himself, not the others for him."""
 
+from uuid import uuid4
+
 import dramatiq
-from workers import working
+from workers import until, working
+
+from pgbroker.claim import Claims
+from pgbroker.connections import Line
 
 TENANTS = 20
 
@@ -61,7 +66,23 @@ def test_tenants_whose_messages_are_all_due_later_take_no_turn(broker, look):
     broker.send_many([note.message_with_options(tenant=f"later {n}") for n in range(300)], delay=3_600_000)
     broker.send_many([note.message_with_options(tenant="zz now") for _ in range(200)])
     with working(broker, threads=2):
-        from workers import until
-
         until(lambda: len(look.finished) == 200)
     assert len(look.waiting) == 300
+
+
+def test_turns_are_taken_by_one_message_at_a_time_as_well(broker, look):
+    """A worker with one thread and long work claims one by one."""
+
+    @dramatiq.actor(broker=broker)
+    def note():
+        pass
+
+    for tenant in ("a", "b", "c"):
+        broker.send_many([note.message_with_options(tenant=tenant) for _ in range(12)])
+    claims = Claims(Line(broker.connections))
+    claims.add("default", limited=False)
+    broker.register_actors()
+    taken = [row[8] for _ in range(18) for row in claims.take({"default": 1}, str(uuid4()))]
+    assert len(taken) == 18
+    assert min(taken.count(tenant) for tenant in "abc") >= 5, taken
+    claims._line.close()
