@@ -82,6 +82,7 @@ def wanted_version() -> str | None:
     return found or known
 
 
+@pytest.mark.timeout(600)  # it may have to fetch and build the environment first
 def test_the_contract_holds_on_the_newest_dramatiq(server):
     wanted = wanted_version()
     if wanted is None:
