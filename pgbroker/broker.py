@@ -23,7 +23,7 @@ from psycopg2.extensions import connection as Connection
 from pgbroker.connections import Connections
 from pgbroker.consumer import PostgresConsumer
 from pgbroker.doorbell import Doorbell
-from pgbroker.encoding import Row, row_of
+from pgbroker.encoding import Row, Rows, row_of
 from pgbroker.engine import Engine
 from pgbroker.errors import AlreadyFinished, LeaseLost
 from pgbroker.joining import enlisted
@@ -112,9 +112,9 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
         messages = list(messages)
         for message in messages:
             self.emit_before("enqueue", message, delay)
-        rows = [self._row(message, delay) for message in messages]
+        rows = Rows(messages, delay, self._row)
         messages = self._sender.send_many(messages, rows)
-        for queue_name in {row.queue_name for row in rows}:
+        for queue_name in rows.queue_names():
             self._look(queue_name)
         for message in messages:
             self.emit_after("enqueue", message, delay)

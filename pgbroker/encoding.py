@@ -6,6 +6,7 @@ it.
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -59,6 +60,44 @@ class Row(NamedTuple):
             f"{message_id}\t{_copied(queue_name)}\tqueued\t{priority}\t{_copied(tenant)}\t{_copied(run_key)}\t{limit}\t"
             f"{_copied(text)}\n"
         )
+
+
+class Rows:
+    """The rows of many messages, each made by `make` (message, delay in ms) when it is first asked for, and kept."""
+
+    def __init__(
+        self,
+        messages: Sequence[Message[Any]],
+        delay_ms: float | None,
+        make: Callable[[Message[Any], float | None], Row],
+    ) -> None:
+        self._messages = messages
+        self._delay_ms = delay_ms
+        self._make = make
+        self._made: list[Row] = []
+
+    def all(self) -> list[Row]:
+        """Every row, in the messages' order. Raises MessageRefused."""
+        self.make(len(self._messages))
+        return self._made
+
+    def make(self, how_many: int) -> list[Row]:
+        """The next rows, at most so many of them. Raises MessageRefused."""
+        begin = len(self._made)
+        self._made += [self._make(message, self._delay_ms) for message in self._messages[begin : begin + how_many]]
+        return self._made[begin:]
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @property
+    def plain(self) -> bool:
+        """Whether all are due now and none has a unique_key."""
+        return not self._delay_ms and not any(message.options.get("unique_key") for message in self._messages)
+
+    def queue_names(self) -> set[str]:
+        """The queues of those that were made."""
+        return {row.queue_name for row in self._made}
 
 
 def row_of(

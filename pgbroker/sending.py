@@ -1,6 +1,5 @@
 """Inserting messages: into the transaction that was joined, with the finish of the message in hand, or on their own."""
 
-import io
 import os
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +11,7 @@ from dramatiq.message import Message
 
 from pgbroker.connections import Connections, Line
 from pgbroker.doorbell import Doorbell
-from pgbroker.encoding import Row
+from pgbroker.encoding import Row, Rows
 from pgbroker.errors import DatabaseAway, MessageRefused, PgBrokerError
 from pgbroker.grouping import Group, Item
 from pgbroker.joining import joined, run_in
@@ -22,6 +21,7 @@ from pgbroker.statements import sql
 _Run = Callable[[str, dict[str, Any]], list[tuple[Any, ...]]]
 _MOST_TRIES = 10
 _WORTH_A_COPY = 50  # messages: from here on COPY beats INSERT
+_LINES_AT_ONCE = 100
 
 
 class _Send(Item):
@@ -77,6 +77,22 @@ class _Desk:
         return {text: found[known] for text, known in ids.items() if known in found}
 
 
+class _Lines:
+    """A file for COPY to read."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self.error: BaseException | None = None  # psycopg2 would hide it behind one of its own
+
+    def read(self, size: int = 0, /) -> bytes:
+        """Some more lines, whatever `size`; nothing at the end."""
+        try:
+            return "".join([row.line() for row in self._rows.make(_LINES_AT_ONCE)]).encode()
+        except BaseException as error:
+            self.error = error
+            raise
+
+
 class Sender:
     """Sends through `connections` where nothing else is joined, and rings for those who wait."""
 
@@ -115,7 +131,7 @@ class Sender:
             is_new = send.new
         return message if is_new else _already_there(message, row, self._connections.execute)
 
-    def send_many(self, messages: list[Message[Any]], rows: list[Row]) -> list[Message[Any]]:
+    def send_many(self, messages: list[Message[Any]], rows: Rows) -> list[Message[Any]]:
         """Insert messages in one statement; for one whose unique_key waits already, the one that waits."""
         if not messages:
             return []
@@ -124,35 +140,42 @@ class Sender:
         if connection is not None:
             try:
                 if in_hand is not None:
-                    in_hand.sent_to.update(row.queue_name for row in rows)
-                return _insert(messages, rows, partial(run_in, connection))
+                    in_hand.sent_to.update(row.queue_name for row in rows.all())
+                return _insert(messages, rows.all(), partial(run_in, connection))
             except psycopg2.Error as error:
                 raise self._connections.translated(error) from error
         if in_hand is not None and in_hand.in_hooks:
-            in_hand.followers += rows
+            in_hand.followers += rows.all()
             return messages
         try:
-            sent = self._insert(messages, rows)
+            sent = messages if self._copy(rows) else _insert(messages, rows.all(), self._connections.execute)
         except DatabaseAway:
-            known = _known(self._connections, rows)
-            missing = [number for number, row in enumerate(rows) if row.message_id not in known]
+            known = _known(self._connections, rows.all())
+            missing = [number for number, row in enumerate(rows.all()) if row.message_id not in known]
             sent, inserted = list(messages), []
             if missing:
-                inserted = self._insert([messages[number] for number in missing], [rows[number] for number in missing])
+                left = [rows.all()[number] for number in missing]
+                inserted = _insert([messages[number] for number in missing], left, self._connections.execute)
             for number, message in zip(missing, inserted, strict=True):
                 sent[number] = message
-        self._doorbell.ring_if_possible(self._connections, {row.queue_name for row in rows})
+        self._doorbell.ring_if_possible(self._connections, rows.queue_names())
         return sent
 
-    def _insert(self, messages: list[Message[Any]], rows: list[Row]) -> list[Message[Any]]:
-        if len(rows) >= _WORTH_A_COPY and not any(row.unique_key or row.delay_ms for row in rows):
-            try:
-                with self._connections.transaction() as connection, connection.cursor() as cursor:
-                    cursor.copy_expert(sql("send_copy"), io.StringIO("".join([row.line() for row in rows])))
-                return messages
-            except MessageRefused:
-                pass  # one was sent before: insert tells which, and takes the others
-        return _insert(messages, rows, self._connections.execute)
+    def _copy(self, rows: Rows) -> bool:
+        """Insert them by COPY, the next being made while the server takes the last in; whether it could be done so."""
+        if len(rows) < _WORTH_A_COPY or not rows.plain:
+            return False
+        lines = _Lines(rows)
+        try:
+            with self._connections.transaction() as connection, connection.cursor() as cursor:
+                cursor.copy_expert(sql("send_copy"), lines)  # type: ignore[arg-type]  # COPY calls `read` alone
+        except PgBrokerError as error:
+            if lines.error is not None:
+                raise lines.error from None
+            if isinstance(error, MessageRefused):
+                return False  # one was sent before: insert tells which, and takes the others
+            raise
+        return True
 
     def _desk(self) -> _Desk:
         desk = self._desks.get(os.getpid())

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy
 import sqlalchemy.orm
 from dramatiq.message import Message
+from dramatiq.middleware import TimeLimitExceeded
 from workers import work_off
 
 from pgbroker import MessageRefused, PostgresBroker, SchemaMissing
@@ -96,6 +97,38 @@ def test_one_message_that_is_refused_keeps_all_of_send_many_back(broker, note, l
     with pytest.raises(MessageRefused):
         broker.send_many([note.message(1), note.message("\0")])
     assert look.waiting == []
+
+
+@pytest.mark.parametrize("bad", [0, 99, 100, 733, 999])
+def test_one_refused_among_many_keeps_all_back_though_some_are_on_their_way(broker, note, look, bad):
+    numbers = [number if number != bad else "\0" for number in range(1000)]
+    with pytest.raises(MessageRefused, match="NUL") as refused:
+        broker.send_many([note.message(number) for number in numbers])
+    assert refused.value.__cause__ is None
+    assert look.waiting == []
+    broker.send_many([note.message(number) for number in range(1000)])
+    assert len(look.waiting) == 1000
+
+
+def test_an_interrupt_among_many_keeps_all_back(broker, note, look, monkeypatch):
+    made, interrupted_at = broker._row, 300
+
+    def interrupted(message, delay):
+        if message.args == (interrupted_at,):
+            raise TimeLimitExceeded
+        return made(message, delay)
+
+    monkeypatch.setattr(broker, "_row", interrupted)
+    with pytest.raises(TimeLimitExceeded):
+        broker.send_many([note.message(number) for number in range(1000)])
+    assert look.waiting == []
+
+
+def test_of_many_those_that_were_sent_before_are_not_sent_again(broker, note, look):
+    messages = [note.message(number) for number in range(1000)]
+    broker.send_many(messages[400:600])
+    assert broker.send_many(messages) == messages
+    assert sorted(row["message"]["args"][0] for row in look.waiting) == list(range(1000))
 
 
 @pytest.mark.parametrize(
