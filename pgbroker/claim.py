@@ -1,7 +1,7 @@
 """When to look into which queue, and how to take what is there.
 
 Promises: priority first, then age; where a queue has more than can be taken, its tenants take turns. A queue that was
-found empty is looked at again after 5 ms, then less and less often down to once a second, and in time for its next due
+found empty is looked at again after 2 ms, then less and less often down to once a second, and in time for its next due
 message; an idle look takes no lock and writes nothing. The cost of a claim follows what it takes, not what lies in the
 table: what is due later is not walked past, and where dead rows are kept by somebody's old snapshot, a floor under the
 due times keeps claims from walking over them again.
@@ -19,7 +19,7 @@ from typing import Any
 from pgbroker.connections import Line, rows
 from pgbroker.statements import sql
 
-SHORTEST_PAUSE_SECONDS = 0.005
+SHORTEST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 1.0
 LONGEST_LIMITED_PAUSE_SECONDS = 0.25  # a limit may be lifted by a finish elsewhere, which rings for nobody
 MOST_KEYS = 50  # run keys that one claim looks at

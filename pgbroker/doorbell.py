@@ -16,7 +16,7 @@ from pgbroker.statements import sql
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_SECONDS_BETWEEN_RINGS = 0.002  # a worker that was just woken looks again on its own
+SHORTEST_SECONDS_BETWEEN_RINGS = 0.0005  # a worker that was just woken looks again on its own
 
 
 class _Executes(Protocol):
