@@ -1,7 +1,7 @@
 """The doorbell: an empty NOTIFY that ends the wait of idle workers.
 
 Polling is the truth; a ring that is lost costs the rest of a pause, a second at the most. It is sent outside the
-sender's transaction (a notification makes commits wait for each other), at most every few milliseconds a queue, and
+sender's transaction (a notification makes commits wait for each other), at most once a millisecond a queue, and
 only where a worker has said in its beat that it is idle and listens.
 """
 
@@ -16,7 +16,7 @@ from pgbroker.statements import sql
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_SECONDS_BETWEEN_RINGS = 0.0005  # a worker that was just woken looks again on its own
+SHORTEST_SECONDS_BETWEEN_RINGS = 0.001  # a worker that was just woken looks again on its own
 
 
 class _Executes(Protocol):
