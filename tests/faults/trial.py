@@ -198,6 +198,8 @@ class Trial:
 
     def kill(self, process: Process) -> None:
         """`kill -9` for the process and its children, all at once as far as one can."""
+        if process.poll() is not None:
+            return  # its number may be another's by now
         with suppress(psutil.NoSuchProcess):
             parent = psutil.Process(process.pid)
             for victim in [*parent.children(recursive=True), parent]:
