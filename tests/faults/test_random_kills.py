@@ -63,8 +63,9 @@ def killed_while_it_sends(trial: Trial, dice: random.Random) -> None:
 def unlucky(trial: Trial) -> list[str]:
     """Messages that were there when three workers were killed: dead letters, as documented; each tells of all three."""
     found = trial.ask(
-        "select message_id::text, (select count(*) from jsonb_array_elements(history) h where h ->> 'event' = 'rescued') "
-        "from pgbroker.dead_letters where reason = %s",
+        """select message_id::text,
+                  (select count(*) from jsonb_array_elements(history) h where h ->> 'event' = 'rescued')
+             from pgbroker.dead_letters where reason = %s""",
         (UNLUCKY,),
     )
     assert all(rescues == 3 for _, rescues in found), found
