@@ -8,14 +8,20 @@ from desk.errors import InvalidInput, NotFound
 from desk.sla import sweep
 from desk.sla.notifications import deliver
 from desk.sla.periods import extend
+from desk.sla.sweep import helpers_wanted, record
 
 _log = log.get(__name__)
 
 
 @dramatiq.actor(queue_name="sla", max_retries=3, time_limit=300_000)
 def sweep_slas() -> None:
-    """Record and tell what clocks have crossed. Commits batch by batch; run twice or cut off, nothing is told twice."""
+    """Record and tell what clocks have crossed. Commits batch by batch; run twice or cut off, nothing is told twice.
+
+    A burst is shared with other workers: see `help_sweep`.
+    """
     with database.transaction() as connection:
+        for number in range(helpers_wanted(connection)):
+            help_sweep.send_with_options(unique_key=f"help_sweep:{number}")
         found = sweep(connection)
     _log.info(
         str(found),
@@ -23,6 +29,14 @@ def sweep_slas() -> None:
         seconds_late_p50=found.seconds_late_p50,
         seconds_late_p99=found.seconds_late_p99,
     )
+
+
+@dramatiq.actor(queue_name="sla", max_retries=3, time_limit=300_000)
+def help_sweep() -> None:
+    """Record crossings beside a sweep that found more than one worker should do alone; batches skip each other."""
+    with database.transaction() as connection:
+        late = record(connection)
+    _log.info("sweep_helped", crossings=len(late))
 
 
 @dramatiq.actor(queue_name="sla", max_retries=8, time_limit=60_000, throws=(NotFound, InvalidInput))

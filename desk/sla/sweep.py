@@ -8,8 +8,9 @@ Fails: with the first error of the database, after it has swept the organization
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from time import monotonic
 from uuid import UUID
 
 from psycopg2.extensions import connection as Connection
@@ -17,6 +18,8 @@ from psycopg2.extensions import connection as Connection
 from desk.sql import statement
 
 BATCH_SIZE = 1000  # clocks of one transaction: locks are held for some hundred milliseconds at the most
+CLOCKS_PER_HELPER = 5_000  # what one worker records in about a second is not worth another's start
+MOST_HELPERS = 7
 
 # jit would compile this statement for longer than it runs.
 _AS_ORGANIZATION = """
@@ -50,8 +53,21 @@ class Sweep:
 def sweep(connection: Connection, now: datetime | None = None, batch_size: int = BATCH_SIZE) -> Sweep:
     """Record every crossing of every organization until `now` (default: the database's clock, anew for each batch).
 
-    Commits after each batch, and what the caller had open on `connection`.
+    Commits after each batch, and what the caller had open on `connection`. What was found is kept in `sla_sweeps`.
     """
+    began = monotonic()
+    late = record(connection, now, batch_size)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("select running, without_clock, paused from sla_census()")
+        running, without_clock, paused = cursor.fetchone() or (0, 0, 0)
+        found = Sweep(running, without_clock, paused, len(late), _quantile(late, 0.5), _quantile(late, 0.99))
+        cursor.execute(statement("desk.sla", "keep_sweep"), {"seconds": monotonic() - began, **asdict(found)})
+    return found
+
+
+def record(connection: Connection, now: datetime | None = None, batch_size: int = BATCH_SIZE) -> list[float]:
+    """A sweep's work without its summary, for whoever helps with a burst: how late each crossing was that this call
+    recorded, in seconds. Any number of these share the clocks; each goes on until it finds none that is free."""
     late: list[float] = []
     failure: Exception | None = None
     with connection, connection.cursor() as cursor:
@@ -68,10 +84,16 @@ def sweep(connection: Connection, now: datetime | None = None, batch_size: int =
             failure = failure or error  # the others must not wait for this one
     if failure is not None:
         raise failure
+    return late
+
+
+def helpers_wanted(connection: Connection, now: datetime | None = None) -> int:
+    """How many more should `record` at the same time: none in a usual minute, some when a burst crosses at once."""
     with connection, connection.cursor() as cursor:
-        cursor.execute("select running, without_clock, paused from sla_census()")
-        running, without_clock, paused = cursor.fetchone() or (0, 0, 0)
-    return Sweep(running, without_clock, paused, len(late), _quantile(late, 0.5), _quantile(late, 0.99))
+        most = CLOCKS_PER_HELPER * (MOST_HELPERS + 1)
+        cursor.execute("select sla_backlog(coalesce(%s, now()), %s)", (now, most))
+        (clocks,) = cursor.fetchone() or (0,)
+    return min(MOST_HELPERS, max(0, clocks - 1) // CLOCKS_PER_HELPER)
 
 
 def _batch(
