@@ -42,9 +42,12 @@ create trigger sla_clocks_aim
     before insert or update of state, calendar_version_id, target_seconds, thresholds, running_since, used_seconds
     on sla_clocks for each row execute function sla_clocks_aim();
 
--- As before (0012), but what runs is looked up in its instants.
+-- As before (0012), but what runs is looked up in its instants; and in plpgsql, which plans it once a session.
 create or replace function sla_record_crossings(seen_at timestamptz, due sla_clocks[]) returns setof sla_crossings
-    language sql as $$
+    language plpgsql as $$
+#variable_conflict use_column
+begin
+    return query
     with clock as (
         select * from unnest(due)
     ), crossed as materialized (
@@ -53,7 +56,7 @@ create or replace function sla_record_crossings(seen_at timestamptz, due sla_clo
                c.targeted_at, c.due_at, c.priority
           from clock c
          cross join lateral unnest(c.ahead, c.ahead_at) as a (threshold, event_at)
-         where c.state = 'running' and a.threshold > c.crossed and a.event_at <= seen_at
+         where c.state = 'running' and a.threshold > c.crossed and a.event_at <= sla_record_crossings.seen_at
         union all
         -- One that stands, where a shorter target has just put thresholds behind it. Standing at the deadline is in time.
         select c.organization_id, c.ticket_id, c.metric, c.cycle, t.threshold, i.instant, c.targeted_at, c.due_at, c.priority
@@ -63,7 +66,7 @@ create or replace function sla_record_crossings(seen_at timestamptz, due sla_clo
          cross join lateral (select case when t.threshold = 100 then c.due_at
                                          else sla_instant(c, c.target_seconds * t.threshold / 100.0) end as instant) as i
          where c.state <> 'running' and i.instant is not null
-           and case when t.threshold < 100 then i.instant <= seen_at
+           and case when t.threshold < 100 then i.instant <= sla_record_crossings.seen_at
                     else exists (select from sla_spans s
                                   where (s.ticket_id, s.metric, s.cycle) = (c.ticket_id, c.metric, c.cycle)
                                     and s.ended_at > greatest(i.instant, s.started_at)) end
@@ -78,7 +81,8 @@ create or replace function sla_record_crossings(seen_at timestamptz, due sla_clo
     ), recorded as (
         insert into sla_crossings (organization_id, ticket_id, metric, cycle, threshold, crossed_at, seen_at)
         -- What a new target put behind a clock was crossed when the target was set.
-        select organization_id, ticket_id, metric, cycle, threshold, greatest(instant, targeted_at), seen_at from crossed
+        select organization_id, ticket_id, metric, cycle, threshold, greatest(instant, targeted_at),
+               sla_record_crossings.seen_at from crossed
         on conflict do nothing
         returning *
     ), worst as (
@@ -96,8 +100,8 @@ create or replace function sla_record_crossings(seen_at timestamptz, due sla_clo
           join tickets t on (t.organization_id, t.id) = (c.organization_id, w.ticket_id)
         on conflict (organization_id, idempotency_key) do nothing
     )
-    select * from recorded
-$$;
+    select * from recorded;
+end $$;
 
 -- Clocks that run already.
 update sla_clocks set used_seconds = used_seconds where state = 'running';
@@ -112,7 +116,6 @@ begin
                'deliver_notification',
                array_agg(jsonb_build_array(n.organization_id, n.id)),
                queue => 'sla',
-               unique_keys => array_agg('deliver_notification:' || n.id),
                tenants => array_agg(n.organization_id::text))
        from written n
      having count(*) > 0;

@@ -19,6 +19,7 @@ declare
     gate   text;
     ids    uuid[] := array(select gen_random_uuid() from unnest(enqueue_many.args));
     sent   uuid[];
+    now_ms constant numeric := floor(extract(epoch from clock_timestamp()) * 1000);
 begin
     if exists (select from unnest(enqueue_many.args) a (list) where jsonb_typeof(a.list) is distinct from 'array') then
         raise exception 'each of args must be a JSON array';
@@ -53,10 +54,9 @@ begin
                    'kwargs', '{}'::jsonb,
                    'options', jsonb_strip_nulls(jsonb_build_object('tenant', w.tenant, 'unique_key', w.unique_key)),
                    'message_id', w.id::text,
-                   'message_timestamp', floor(extract(epoch from clock_timestamp()) * 1000))
+                   'message_timestamp', now_ms)
           from unnest(ids, enqueue_many.args, enqueue_many.unique_keys, enqueue_many.tenants)
-               with ordinality as w (id, list, unique_key, tenant, number)
-         order by w.number
+               as w (id, list, unique_key, tenant)
         on conflict do nothing
         returning message_id
     )
