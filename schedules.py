@@ -9,7 +9,7 @@ from dramatiq import Actor
 from periodiq import cron
 
 from actors.kb import resume_indexing
-from actors.sla import extend_calendars, sweep_slas
+from actors.sla import extend_calendars, recount_clocks, sweep_slas
 from actors.upkeep import clean_up, snapshot_metrics
 
 TIMETABLE: dict[Actor, str] = {
@@ -17,6 +17,7 @@ TIMETABLE: dict[Actor, str] = {
     resume_indexing: "*/5 * * * *",  # articles that are due and whose message was lost
     snapshot_metrics: "0 * * * *",  # the hour's figures of each organization
     extend_calendars: "30 2 * * *",  # open periods two years ahead, before they run out
+    recount_clocks: "45 2 * * *",  # the summary's figures, should triggers have been off
     clean_up: "15 3 * * *",  # retention, in the quiet hours
 }
 

@@ -8,7 +8,7 @@ from desk.errors import InvalidInput, NotFound
 from desk.sla import sweep
 from desk.sla.notifications import deliver
 from desk.sla.periods import extend
-from desk.sla.sweep import helpers_wanted, record
+from desk.sla.sweep import helpers_wanted, record, recount
 
 _log = log.get(__name__)
 
@@ -65,3 +65,10 @@ def extend_calendars() -> None:
             periods = extend(connection, organization_id)
         if periods:
             _log.info("calendars_extended", organization_id=str(organization_id), periods=periods)
+
+
+@dramatiq.actor(queue_name="upkeep", max_retries=3, time_limit=600_000)
+def recount_clocks() -> None:
+    """Put the figures of the summary line right, where they were left behind."""
+    with in_transaction() as connection:
+        recount(connection)

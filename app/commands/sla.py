@@ -16,10 +16,12 @@ from desk.sla.explain import Explanation
 from desk.sla.explain import explain as explain_ticket
 from desk.sla.history import read_events
 from desk.sla.policy import read
-from desk.sla.report import COLUMNS
+from desk.sla.report import BY, columns
 from desk.sla.report import report as report_of
 from desk.sla.sweep import sweep as sweep_all
-from desk.sla.verdict import Verdict, judge, summary
+from desk.sla.urgent import USUAL
+from desk.sla.urgent import urgent as most_urgent
+from desk.sla.verdict import Verdict, judge, side_by_side, summary
 
 app = typer.Typer(no_args_is_help=True, help="SLA clocks: deadlines, notices, and what a policy would have made of it.")
 
@@ -74,16 +76,38 @@ def report(
     since: Annotated[
         str | None, typer.Option(help="Clocks that started at this ISO instant or later.", metavar="ISO")
     ] = None,
+    by: Annotated[
+        str, typer.Option(help=f"What to tell apart beside the metric: any of {', '.join(BY)}.", metavar="LIST")
+    ] = "priority",
     as_json: AsJson = False,
 ) -> None:
-    """The share of promises that were kept, per organization, metric and priority."""
+    """The share of promises that were kept, per organization, metric and what --by names.
+
+    `share met` counts business time without pauses, as the clocks do; `share met with pauses` is what it would be if
+    waiting for the customer had counted as well.
+    """
     start = None if since is None else _instant(since, "--since")
+    names = [name.strip() for name in by.split(",") if name.strip()]
     rows = []
     for name in [org] if org else _names():
         organization_id = _organization(name)
         with database.transaction(organization_id) as connection:
-            rows += [{"organization": name} | row for row in report_of(connection, organization_id, start)]
-    show_json(rows) if as_json else show_table("SLA", rows, ("organization", *COLUMNS))
+            rows += [{"organization": name} | row for row in report_of(connection, organization_id, start, names)]
+    show_json(rows) if as_json else show_table("SLA", rows, ("organization", *columns(names)))
+
+
+@app.command()
+def urgent(
+    org: Organization,
+    top: Annotated[int, typer.Option(help="How many clocks at the most.", metavar="N")] = USUAL,
+    as_json: AsJson = False,
+) -> None:
+    """The running clocks that are due first, late ones included: minutes to the breach as of this moment."""
+    organization_id = _organization(org)
+    with database.transaction(organization_id) as connection:
+        rows = most_urgent(connection, organization_id, top)
+    names = ("due_at", "time_to_breach_minutes", "business_minutes_left", "metric", "priority", "assignee", "subject")
+    show_json(rows) if as_json else show_table(f"Most urgent of {org}", rows, names)
 
 
 @app.command()
@@ -116,6 +140,9 @@ def explain(
 def replay(
     events: Annotated[Path, typer.Argument(help="CSV or JSONL of ticket events.", metavar="EVENTS")],
     policy: Annotated[Path, typer.Option("--policy", help="A policy document, JSON.", metavar="FILE")],
+    against: Annotated[
+        Path | None, typer.Option("--against", help="A second policy, to be put beside the first.", metavar="FILE")
+    ] = None,
     detail: Annotated[bool, typer.Option("--detail", help="List every clock as well.")] = False,
     at: Annotated[
         str | None,
@@ -144,13 +171,22 @@ def replay(
         "without_policy": len(judged.without_policy),
         "without_clock": len(judged.without_clock),
     }
+    compared = None
+    if against is not None:
+        second = read(policies.load(_text(against)))
+        warnings = (*warnings, *second.warnings)
+        compared = side_by_side(rows, summary(judge(histories, second, now).verdicts))
     if as_json:
-        clocks = {"clocks": [asdict(verdict) for verdict in judged.verdicts]} if detail else {}
-        return show_json({**counts, "at": now, "summary": rows, "warnings": warnings, **clocks})
+        more = {"clocks": [asdict(verdict) for verdict in judged.verdicts]} if detail else {}
+        if compared is not None:
+            more["against"] = compared
+        return show_json({**counts, "at": now, "summary": rows, "warnings": warnings, **more})
     _warn(warnings)
     if detail:
         show_table("Clocks", [_line(verdict) for verdict in judged.verdicts])
     show_table(f"{counts['tickets']} tickets under {policy.name}, as of {now.isoformat()}", rows)
+    if compared is not None and against is not None:
+        show_table(f"{policy.name} and, against it, {against.name}", compared)
     if judged.without_policy or judged.without_clock:
         console.print(f"{counts['without_policy']} tickets without a policy, {counts['without_clock']} never accepted.")
     if {row["metric"] for row in rows} == {"resolution"}:

@@ -79,6 +79,7 @@ class Tables(Collector):
                 yield _finished(cursor)
             with glance(timeout_seconds=SCRAPE_TIMEOUT_SECONDS) as cursor:
                 yield from _desk(cursor)
+                yield from _sweep(cursor)
             up = 1
         except DatabaseUnavailable:
             pass
@@ -134,6 +135,25 @@ def _desk(cursor: Any) -> Iterator[Metric]:
     ):
         kind = "kb" if "pending" in name else "sla"
         yield GaugeMetricFamily(f"atum_{kind}_{name}", meaning, value=row[name])
+
+
+_SWEEP_FIGURES = {
+    "seconds": "How long the last sweep took.",
+    "processed": "Clocks that ran at the last sweep.",
+    "skipped_null_sla": "Accepted, open tickets without a clock at the last sweep: no policy matches them.",
+    "skipped_paused": "Clocks that stood at the last sweep.",
+    "crossings": "Thresholds that the last sweep recorded.",
+    "seconds_late_p50": "Median of the seconds from crossing to record, last sweep; absent where nothing crossed.",
+    "seconds_late_p99": "The same, 99th percentile.",
+}
+
+
+def _sweep(cursor: Any) -> Iterator[Metric]:
+    cursor.execute(statement("app.web", "sweep_figures"))
+    row = cursor.fetchone() or {}
+    for name, meaning in _SWEEP_FIGURES.items():
+        if row.get(name) is not None:
+            yield GaugeMetricFamily(f"atum_sla_sweep_{name}", meaning, value=row[name])
 
 
 def _gauge(name: str, meaning: str, labels: list[str]) -> GaugeMetricFamily:

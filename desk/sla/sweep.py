@@ -87,6 +87,12 @@ def record(connection: Connection, now: datetime | None = None, batch_size: int 
     return late
 
 
+def recount(connection: Connection) -> None:
+    """Count the summary's figures anew: they are kept by triggers, which somebody may have switched off for a while."""
+    with connection.cursor() as cursor:
+        cursor.execute("select sla_recount()")
+
+
 def helpers_wanted(connection: Connection, now: datetime | None = None) -> int:
     """How many more should `record` at the same time: none in a usual minute, some when a burst crosses at once."""
     with connection, connection.cursor() as cursor:

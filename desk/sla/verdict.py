@@ -102,6 +102,25 @@ def summary(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     return rows
 
 
+def side_by_side(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Two summaries of the same tickets in one: per metric and priority the clocks, shares met and breaches of both."""
+    firsts, seconds = ({(row["metric"], row["priority"]): row for row in rows} for rows in (ours, theirs))
+    rows = []
+    for metric in METRICS:
+        for priority in (*PRIORITIES, "all"):
+            first, second = firsts.get((metric, priority), {}), seconds.get((metric, priority), {})
+            if not first and not second:
+                continue
+            before, after = first.get("share_met"), second.get("share_met")
+            rows.append(
+                {"metric": metric, "priority": priority}
+                | {name: first.get(name) for name in ("clocks", "breached", "share_met")}
+                | {f"{name}_against": second.get(name) for name in ("clocks", "breached", "share_met")}
+                | {"difference": None if before is None or after is None else round(after - before, 4)}
+            )
+    return rows
+
+
 def _counts(verdicts: Sequence[Verdict]) -> Mapping[str, Any]:
     count = {outcome: sum(verdict.outcome == outcome for verdict in verdicts) for outcome in OUTCOMES}
     decided = count["met"] + count["breached"]

@@ -1,7 +1,8 @@
 """The end of what has been kept long enough, in small batches, each a transaction of its own.
 
-Per organization and by its settings: finished messages, ticket events, audit rows. For everybody: ticks and worker
-processes long gone, finished messages of no organization. Dead letters stay until a person retries or discards them.
+Per organization and by its settings: finished messages, ticket events, audit rows. For everybody: ticks, worker
+processes and sweeps long gone, finished messages of no organization. Dead letters stay until a person retries or
+discards them.
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Swept:
     finished_messages: int
     ticks: int
     processes: int
+    sweeps: int
 
 
 def clean_up(organization_id: UUID) -> Cleaned:
@@ -42,7 +44,9 @@ def clean_up(organization_id: UUID) -> Cleaned:
 
 def clean_up_shared() -> Swept:
     """Delete what belongs to no organization."""
-    return Swept(_delete("clean_untenanted"), _delete("clean_slots"), _delete("clean_processes"))
+    return Swept(
+        _delete("clean_untenanted"), _delete("clean_slots"), _delete("clean_processes"), _delete("clean_sweeps")
+    )
 
 
 def _delete(name: str, organization_id: UUID | None = None) -> int:

@@ -1,9 +1,12 @@
 """POST /api/v1/tickets: stored with its jobs or not at all; what cannot be used is refused in one line."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+from builders import new_organization
 from fastapi.testclient import TestClient
+from sla_desk import Desk
 
 
 def test_a_ticket_is_stored_and_its_jobs_are_sent(client: TestClient, organization: UUID, owner):
@@ -83,3 +86,21 @@ def test_a_body_that_is_no_ticket_is_refused(client: TestClient, organization: U
     answer = client.post("/api/v1/tickets", content=body, headers={"Content-Type": "application/json"})
     assert 400 <= answer.status_code < 500
     assert line in answer.json()["detail"]
+
+
+def test_the_most_urgent_clocks_are_listed(client: TestClient, organization: UUID, owner):
+    desk = Desk(owner, organization)
+    desk.publish({"name": "Always", "default": True, "calendar": None, "targets_in": "minutes",
+                  "targets": {"resolution": {"urgent": 60, "high": 120, "medium": 240, "low": 480}}})  # fmt: skip
+    now = datetime.now(UTC)
+    desk.ticket(now, status="accepted", priority="high", subject="The hub is silent")
+    answer = client.get("/api/v1/sla/urgent", params={"org": "Acme"})
+    assert answer.status_code == 200
+    (clock,) = answer.json()["clocks"]
+    assert (clock["subject"], clock["metric"], clock["state"]) == ("The hub is silent", "resolution", "running")
+    assert clock["time_to_breach_minutes"] == 119
+    other = new_organization(owner, "Other")
+    assert other
+    assert client.get("/api/v1/sla/urgent", params={"org": "Other"}).json()["clocks"] == []
+    assert client.get("/api/v1/sla/urgent", params={"org": "Acme", "top": 0}).status_code == 422
+    assert client.get("/api/v1/sla/urgent", params={"org": "Nobody"}).status_code == 404

@@ -13,6 +13,7 @@ from brokers import broker
 from desk import database
 from desk.errors import NotFound
 from desk.sla.notifications import deliver
+from desk.sla.sweep import helpers_wanted
 
 
 @pytest.fixture
@@ -39,6 +40,29 @@ def test_a_sweep_is_told_and_delivered_once(desk, owner, late, caplog):
     summary = "SLA Worker Summary: processed=1, skipped_null_sla=0, skipped_paused=0"
     assert sum(summary in record.getMessage() for record in caplog.records) == 2
     assert dead_letters(owner) == []
+
+
+def test_a_burst_is_shared_with_helpers(desk, owner, late, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setitem(helpers_wanted.__globals__, "CLOCKS_PER_HELPER", 2)  # the package has a function `sweep`
+    start = datetime.now(UTC) - timedelta(days=9)
+    for _ in range(6):
+        desk.ticket(start, status="accepted", first_response_at=start)
+    jobs.sweep_slas.send()
+    work_off(broker, "sla")
+    assert sum("sweep_helped" in record.getMessage() for record in caplog.records) == 3
+    assert desk.run(None, "select threshold, count(*), count(delivered_at) from notifications group by 1") == [
+        (100, 7, 7)
+    ]
+    assert dead_letters(owner) == []
+
+
+def test_the_summary_is_counted_anew(desk, owner, late):
+    with owner.cursor() as cursor:
+        cursor.execute("update sla_census_total set running = 77")
+    jobs.recount_clocks.send()
+    work_off(broker, "upkeep")
+    assert desk.run(None, "select running from sla_census()") == [(1,)]
 
 
 def test_a_notification_is_delivered_once_however_often_its_message_comes(desk, late):

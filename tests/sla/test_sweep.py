@@ -13,6 +13,7 @@ from sla_desk import POLICY, Desk
 from desk import database
 from desk.settings import settings
 from desk.sla import sweep
+from desk.sla.sweep import helpers_wanted, record
 from desk.sql import statement
 
 NINE = datetime(2024, 6, 3, 7, tzinfo=UTC)  # Monday, Berlin
@@ -85,6 +86,45 @@ def test_small_batches_leave_nothing_behind(desk, owner):
     for _ in range(7):
         desk.ticket(NINE, status="accepted", first_response_at=NINE)
     assert sweep(owner, minutes(300), batch_size=2).crossings == 21
+
+
+def test_a_burst_calls_for_help_and_a_usual_minute_does_not(desk, owner, monkeypatch):
+    monkeypatch.setitem(helpers_wanted.__globals__, "CLOCKS_PER_HELPER", 3)  # the package has a function `sweep`
+    for _ in range(7):
+        desk.ticket(NINE, status="accepted", first_response_at=NINE)
+    assert [helpers_wanted(owner, minutes(at)) for at in (1, 200)] == [0, 2]
+    monkeypatch.setitem(helpers_wanted.__globals__, "MOST_HELPERS", 1)  # the package has a function `sweep`
+    assert helpers_wanted(owner, minutes(200)) == 1
+    assert len(record(owner, minutes(200))) == 7
+    assert helpers_wanted(owner, minutes(200)) == 0
+
+
+def test_each_sweep_leaves_what_it_found(desk, owner, ticket):
+    for at in (100, 181):
+        sweep(owner, minutes(at))
+    found = desk.run(None, "select processed, crossings, seconds_late_p50, seconds >= 0 from sla_sweeps order by id")
+    assert found == [(1, 0, None, True), (1, 1, 60, True)]
+
+
+def test_a_clock_of_the_host_that_steps_back_tells_nothing_twice(desk, owner, ticket, messages):
+    assert sweep(owner, minutes(230)).crossings == 2
+    assert [sweep(owner, minutes(at)).crossings for at in (100, 185, 230)] == [0, 0, 0]
+    desk.move(ticket, minutes(120), status="waiting_customer")  # by a clock that is two hours behind
+    desk.move(ticket, minutes(121), status="in_progress")
+    assert sweep(owner, minutes(230)).crossings == 0
+    assert sweep(owner, minutes(600)).crossings == 1
+    assert desk.told(ticket) == [90, 100]
+    assert [threshold for threshold, _ in desk.crossed(ticket)] == [75, 90, 100]
+    assert len(messages("deliver_notification")) == 2
+
+
+def test_a_day_without_a_sweep_is_caught_up(desk, owner):
+    tickets = [desk.ticket(NINE + timedelta(minutes=n), status="accepted", first_response_at=NINE) for n in range(20)]
+    found = sweep(owner, NINE + timedelta(days=1, hours=8))
+    assert found.crossings == 60
+    assert found.seconds_late_p99 > 86_400
+    assert all(desk.told(ticket) == [100] for ticket in tickets)
+    assert all(desk.crossed(ticket)[2][1] == minutes(240 + n) for n, ticket in enumerate(tickets))
 
 
 def test_an_organization_that_fails_does_not_keep_the_others_waiting(owner, organization):
