@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Self
 
 from desk.errors import InvalidInput
 from desk.sla.hours import WEEKDAYS, Ranges, dated_ranges, dates, reading, union, weekly_ranges
+from desk.sla.public_holidays import public_holidays, region_of
 from desk.sla.zones import offsets, zone
 
 HORIZON_YEARS = 100  # a deadline further away than this is none
@@ -43,6 +44,7 @@ class Calendar:
     timezone: str
     weekly: tuple[Ranges, ...]
     holidays: frozenset[date] = frozenset()
+    holidays_of: tuple[str, str | None] | None = None
     special: Mapping[date, Ranges] = field(default_factory=dict)
     special_tails: Mapping[date, Ranges] = field(default_factory=dict)
     breaks: Mapping[date, Ranges] = field(default_factory=dict)
@@ -54,7 +56,8 @@ class Calendar:
 
         `timezone`: IANA name. `hours`: weekday (`mon` … `sun`) to ranges `["HH:MM", "HH:MM"]`; a range that does not
         end after its beginning runs over midnight, 24:00 is the end of the day, overlapping ranges are a union.
-        Optional: `holidays`, local dates that are closed; `date_hours`, local date to ranges that replace its
+        Optional: `holidays`, local dates that are closed; `holidays_of`, a country and perhaps a region whose public
+        holidays are closed, but for dates in `date_hours`; `date_hours`, local date to ranges that replace its
         weekday's; `breaks`, local date to ranges taken out of it.
 
         Raises:
@@ -68,6 +71,7 @@ class Calendar:
             timezone=definition["timezone"],
             weekly=weekly_ranges(definition.get("hours") or {}),
             holidays=dates(definition.get("holidays") or (), "holidays"),
+            holidays_of=_region(definition.get("holidays_of")),
             special=special,
             special_tails=special_tails,
             breaks={day: union([*pauses.get(day, ()), *pause_tails.get(day, ())]) for day in {*pauses, *pause_tails}},
@@ -83,6 +87,8 @@ class Calendar:
         if day in self.holidays:
             return ()
         ranges = self.special.get(day)
+        if ranges is None and self.holidays_of and day in public_holidays(*self.holidays_of, day.year):
+            return ()
         if ranges is None:
             ranges = self.weekly[day.weekday()]
             if day in self.special_tails:
@@ -185,6 +191,13 @@ class Calendar:
             before.append(total)
             total += end - start
         return _Year(opens, closes, before, total)
+
+
+def _region(given: Any) -> tuple[str, str | None] | None:
+    if given is None:
+        return None
+    with reading("holidays_of"):
+        return region_of(given)
 
 
 def _open_before(year: _Year, instant: int) -> int:

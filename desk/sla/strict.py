@@ -8,7 +8,7 @@ from desk.errors import InvalidInput
 from desk.sla.calendar import Calendar
 from desk.sla.hours import DAY, WEEKDAYS, parsed_ranges, split
 
-KEYS = ("timezone", "hours", "holidays", "date_hours", "breaks")
+KEYS = ("timezone", "hours", "holidays", "holidays_of", "date_hours", "breaks")
 
 
 def checked_calendar(definition: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from desk.errors import InvalidInput
 from desk.sla.calendar import Calendar
+from desk.sla.public_holidays import public_holidays
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 OFFICE = {"timezone": "Europe/Berlin", "hours": {day: [["09:00", "17:00"]] for day in DAYS[:5]}}
@@ -218,3 +219,35 @@ def test_an_instant_without_zone_is_refused():
         calendar.add(datetime(2024, 6, 3, 9), 60)  # noqa: DTZ001
     with pytest.raises(InvalidInput, match="seconds"):
         calendar.add(datetime(2024, 6, 3, 9, tzinfo=UTC), float("nan"))
+
+
+def test_public_holidays_of_a_region_are_closed():
+    hours = OFFICE["hours"]
+    of = {"timezone": "Europe/Berlin", "hours": hours, "date_hours": {"2026-12-25": [["10:00", "11:00"]]}}
+    bavaria = Calendar.from_dict(of | {"holidays_of": {"country": "DE", "region": "BY"}})
+    germany = Calendar.from_dict(of | {"holidays_of": {"country": "DE"}})
+    plain = Calendar.from_dict(of)
+    epiphany, new_year, christmas = date(2026, 1, 6), date(2027, 1, 1), date(2026, 12, 25)
+    assert [calendar.open_on(epiphany) for calendar in (bavaria, germany)] == [(), ((32_400, 61_200),)]
+    assert bavaria.open_on(new_year) == germany.open_on(new_year) == ()
+    assert bavaria.open_on(christmas) == ((36_000, 39_600),), "what is said of a date holds"
+    start, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+    hours_lost = (plain.elapsed(start, end) - bavaria.elapsed(start, end)) / 3600
+    workdays = [day for day in public_holidays("DE", "BY", 2026) if day.weekday() < 5 and day != christmas]
+    assert hours_lost == 8 * len(workdays) > 60
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"country": "XX"}, "holidays_of: country 'XX' is not known"),
+        ({"country": "DE", "region": "ZZ"}, "holidays_of: region 'ZZ' of DE is not known; there are BB, BE, BW, BY"),
+        ({"region": "BY"}, "holidays_of is missing|holidays_of.*country"),
+        ({"country": "DE", "state": "BY"}, "holidays_of: 'state' is unknown"),
+        ("DE", "holidays_of"),
+    ],
+)
+def test_holidays_of_nowhere_are_refused(given, reason):
+    with pytest.raises(InvalidInput, match=reason) as refused:
+        Calendar.from_dict({"timezone": "UTC", "hours": {}, "holidays_of": given})
+    assert "\n" not in str(refused.value)

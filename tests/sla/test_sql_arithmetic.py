@@ -86,6 +86,29 @@ def test_sql_agrees_with_the_calendar(owner, organization, hours, zone, month, f
     assert due == (expected if expected and expected <= limit else None)
 
 
+def test_public_holidays_count_alike_in_sql(owner, organization):
+    definition = {key: value for key, value in OFFICE.items() if key != "name"} | {
+        "holidays_of": {"country": "US", "region": "TX"}
+    }
+    publish(owner, organization, {**POLICY, "calendar": {"name": "Texan", **definition}})
+    calendar = Calendar.from_dict(definition)
+    start, end = datetime(2025, 12, 19, tzinfo=UTC), datetime(2026, 7, 9, tzinfo=UTC)
+    with owner.cursor() as cursor:
+        cursor.execute(
+            "select business_elapsed(id, %s, %s), business_add(id, %s, 360000) from calendar_versions",
+            (start, end, start),
+        )
+        elapsed, due = cursor.fetchone()
+    assert (
+        float(elapsed)
+        == calendar.elapsed(start, end)
+        < Calendar.from_dict({key: value for key, value in definition.items() if key != "holidays_of"}).elapsed(
+            start, end
+        )
+    )
+    assert due == calendar.add(start, 360_000)
+
+
 def test_no_calendar_counts_every_second(owner, organization):
     with owner.cursor() as cursor:
         cursor.execute(
