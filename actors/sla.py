@@ -5,7 +5,7 @@ import dramatiq
 from brokers import in_transaction
 from desk import database, log, organizations
 from desk.errors import InvalidInput, NotFound
-from desk.sla import sweep
+from desk.sla import moves, sweep
 from desk.sla.notifications import deliver
 from desk.sla.periods import extend
 from desk.sla.sweep import helpers_wanted, record, recount
@@ -72,3 +72,10 @@ def recount_clocks() -> None:
     """Put the figures of the summary line right, where they were left behind."""
     with in_transaction() as connection:
         recount(connection)
+
+
+@dramatiq.actor(queue_name="upkeep", max_retries=8, time_limit=3_600_000, throws=(NotFound, InvalidInput))
+def move_clocks(organization_id: str, move_id: str) -> None:
+    """Move the clocks of open tickets to what was published. Commits batch by batch; cut off, it goes on."""
+    moved = moves.run(organizations.identifier(organization_id, "organization"), move_id)
+    _log.info("clocks_moved", organization_id=organization_id, move_id=move_id, tickets=moved)

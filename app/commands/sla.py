@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,7 +12,7 @@ import typer
 from app.output import AsJson, console, errors, show_json, show_table
 from desk import database, organizations
 from desk.errors import InvalidInput, NotFound
-from desk.sla import policies
+from desk.sla import moves, policies
 from desk.sla.explain import Explanation
 from desk.sla.explain import explain as explain_ticket
 from desk.sla.history import read_events
@@ -25,6 +26,14 @@ from desk.sla.verdict import Verdict, judge, side_by_side, summary
 
 app = typer.Typer(no_args_is_help=True, help="SLA clocks: deadlines, notices, and what a policy would have made of it.")
 
+
+class ApplyTo(StrEnum):
+    """Whose clocks follow what is published."""
+
+    new = "new"
+    open = "open"
+
+
 Organization = Annotated[str, typer.Option("--org", help="The organization's name.", metavar="NAME")]
 
 
@@ -32,14 +41,20 @@ Organization = Annotated[str, typer.Option("--org", help="The organization's nam
 def publish(
     file: Annotated[Path, typer.Argument(help="A policy document, JSON.", metavar="FILE")],
     org: Organization,
+    apply_to: Annotated[
+        ApplyTo, typer.Option(help="`open`: move the clocks of open tickets as well; a job does it, see `moves`.")
+    ] = ApplyTo.new,
     as_json: AsJson = False,
 ) -> None:
-    """Publish calendars and policies from FILE. What changed becomes a new version; clocks that run keep theirs."""
+    """Publish calendars and policies from FILE. What changed becomes a new version; clocks that run keep theirs,
+    unless `--apply-to open` says otherwise."""
     document = policies.load(_text(file))
-    with database.transaction(_organization(org)) as connection:
-        published = policies.publish(connection, _organization(org), document)
+    organization_id = _organization(org)
+    with database.transaction(organization_id) as connection:
+        published = policies.publish(connection, organization_id, document)
+        move = moves.request(connection, organization_id) if apply_to is ApplyTo.open else None
     if as_json:
-        return show_json(asdict(published))
+        return show_json(asdict(published) | {"move": move})
     _warn(published.warnings)
     rows = [
         {
@@ -52,6 +67,19 @@ def publish(
         for name, version in versions.items()
     ]
     show_table(f"Published for {org}", rows)
+    if move is not None:
+        console.print(
+            f"Open tickets are moved by the job move_clocks; `atum sla moves --org '{org}'` shows how far it is."
+        )
+
+
+@app.command("moves")
+def show_moves(org: Organization, as_json: AsJson = False) -> None:
+    """How far the moves of open tickets to newly published policies and calendars have come."""
+    organization_id = _organization(org)
+    with database.transaction(organization_id) as connection:
+        rows = moves.progress(connection, organization_id)
+    show_json(rows) if as_json else show_table(f"Moves of {org}", rows)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Publishing calendars and policies: each change is a new, immutable version; what is unchanged stays as it is.
 
 Clocks that run keep the versions they started on; tickets that are accepted from now on take the new ones.
+`desk.sla.moves` moves those of open tickets as well, where that is asked for.
 """
 
 import json
