@@ -17,6 +17,7 @@ from desk.sla.policies import publish
 ORGANIZATIONS = 10
 CROSSINGS, MINUTES = 900, 9
 BURST, BURSTS = 50_000, 6
+TARGET_DAYS = 400  # so that who was warned in one burst is not due for the next threshold in another
 CHUNK = 50_000
 BASE = datetime(2026, 1, 5, 9, tzinfo=UTC)
 POLICY = {
@@ -25,9 +26,15 @@ POLICY = {
     "calendar": None,
     "targets_in": "minutes",
     "targets": {
-        metric: {"urgent": 60, "high": 240, "medium": 1440, "low": 2880}
+        metric: {"urgent": 60, "high": 240, "medium": TARGET_DAYS * 1440, "low": TARGET_DAYS * 1440}
         for metric in ("first_response", "next_response", "resolution")
     },
+}
+
+OFFICE = {
+    "name": "Office",
+    "timezone": "Europe/Berlin",
+    "hours": {day: [["09:00", "12:30"], ["13:00", "17:30"]] for day in ("mon", "tue", "wed", "thu", "fri")},
 }
 
 _TICKETS = """
@@ -58,13 +65,13 @@ _CLOCKS = """
     select (%(organizations)s::uuid[])[1 + number %% cardinality(%(organizations)s::uuid[])],
            md5('ticket ' || number)::uuid, 'resolution', case when runs then 'running' else 'paused' end,
            (%(versions)s::uuid[])[1 + number %% cardinality(%(organizations)s::uuid[])], 'default policy', 'medium',
-           86400 * 4000, '{75,90}', warned_at - interval '3000 days', warned_at - interval '3000 days',
-           case when runs then warned_at - interval '3000 days' end,
-           case when runs then warned_at + interval '1000 days' end,
+           %(target)s, '{75,90}', warned_at - interval '300 days', warned_at - interval '300 days',
+           case when runs then warned_at - interval '300 days' end,
+           case when runs then warned_at + interval '100 days' end,
            case when runs then 75 end, case when runs then warned_at end,
            case when runs then '{75,90,100}'::integer[] end,
-           case when runs then array[warned_at, warned_at + interval '600 days',
-                                     warned_at + interval '1000 days 0.000001 s'] end
+           case when runs then array[warned_at, warned_at + interval '60 days',
+                                     warned_at + interval '100 days 0.000001 s'] end
       from timed
 """
 
@@ -107,7 +114,7 @@ def load(connection: Connection, tickets: int, progress: Progress) -> Stock:
             numbers = {
                 "first": first, "last": last, "base": BASE, "organizations": list(map(str, organizations)),
                 "versions": versions, "crossings": CROSSINGS, "regular": CROSSINGS * MINUTES, "burst": BURST,
-                "bursts": BURST * BURSTS,
+                "bursts": BURST * BURSTS, "target": TARGET_DAYS * 86_400,
             }  # fmt: skip
             cursor.execute(_TICKETS, numbers)
             cursor.execute(_CLOCKS, numbers)

@@ -12,29 +12,77 @@ comment on column sla_clocks.ahead is 'While it runs: the thresholds above those
 comment on column sla_clocks.ahead_at is
     'When each of them counts as crossed: a warning at its instant, the breach just after due_at. Null: never, as things are.';
 
+-- business_add for several durations from one instant: the beginning is looked up once.
+create function business_instants(calendar_version uuid, since timestamptz, seconds numeric[]) returns timestamptz[]
+    language plpgsql stable parallel safe set enable_sort = off set enable_bitmapscan = off set enable_seqscan = off as $$
+declare
+    found_at  timestamptz[] := '{}';
+    instant   timestamptz;
+    period    record;
+    base      numeric;
+    each      numeric;
+begin
+    if calendar_version is not null then
+        select p.opens_at, p.closes_at, p.open_seconds_before into period
+          from public.calendar_periods p
+         where p.calendar_version_id = calendar_version and p.opens_at <= since
+         order by p.opens_at desc limit 1;
+        base := coalesce(period.open_seconds_before + extract(epoch from least(since, period.closes_at) - period.opens_at), 0);
+    end if;
+    foreach each in array seconds loop
+        if each <= 0 then
+            instant := since;
+        elsif calendar_version is null then
+            instant := since + make_interval(secs => each::double precision);
+        else
+            select p.opens_at, p.closes_at, p.open_seconds_before into period
+              from public.calendar_periods p
+             where p.calendar_version_id = calendar_version
+               and p.open_seconds_before < ceil(base + each)::bigint  -- as a bigint, so that the index serves
+             order by p.open_seconds_before desc limit 1;
+            instant := period.opens_at + make_interval(secs => (base + each - period.open_seconds_before)::double precision);
+            instant := case when instant <= period.closes_at then instant end;
+        end if;
+        found_at := found_at || instant;
+    end loop;
+    return found_at;
+end $$;
+
 -- The precomputed instants follow from the rest of the row, whoever writes it. Recording a crossing moves on along them by
 -- itself (sla_record_crossings).
 create or replace function sla_clocks_aim() returns trigger
     language plpgsql set search_path = public as $$
+declare
+    needed  numeric[];
 begin
-    new.due_at := sla_instant(new, new.target_seconds);
     new.ahead := null;
     new.ahead_at := null;
     new.next_threshold := null;
     new.next_event_at := null;
-    if new.state = 'running' and new.crossed < 100 then
-        new.ahead := array(select distinct u.threshold from unnest(new.thresholds || 100) as u (threshold)
-                            where u.threshold > new.crossed order by 1);
-        new.ahead_at := array(
-            select case when a.threshold < 100 then sla_instant(new, new.target_seconds * a.threshold / 100.0)
-                        -- strict: done at the deadline is met
-                        when new.used_seconds > new.target_seconds or new.due_at is null then new.due_at
-                        else greatest(new.due_at, new.running_since) end
-                   + case when a.threshold = 100 then interval '1 microsecond' else interval '0' end
-              from unnest(new.ahead) with ordinality as a (threshold, place) order by a.place);
-        new.next_threshold := new.ahead[1];
-        new.next_event_at := new.ahead_at[1];
+    if new.state <> 'running' or new.crossed = 100 then
+        new.due_at := sla_instant(new, new.target_seconds);
+        return new;
     end if;
+    new.ahead := array(select distinct u.threshold from unnest(new.thresholds || 100) as u (threshold)
+                        where u.threshold > new.crossed order by 1);
+    needed := array(select new.target_seconds * a.threshold / 100.0
+                      from unnest(new.ahead) with ordinality as a (threshold, place) order by a.place);
+    new.ahead_at := business_instants(new.calendar_version_id, new.running_since,
+                                      array(select n.seconds - new.used_seconds
+                                              from unnest(needed) with ordinality as n (seconds, place) order by n.place));
+    for place in 1 .. cardinality(needed) loop
+        exit when needed[place] > new.used_seconds;
+        new.ahead_at[place] := sla_instant(new, needed[place]);  -- behind already: in one of its spans
+    end loop;
+    new.due_at := new.ahead_at[cardinality(needed)];
+    -- strict: done at the deadline is met
+    new.ahead_at[cardinality(needed)] := interval '1 microsecond' +
+        case when new.used_seconds > new.target_seconds then new.due_at else greatest(new.due_at, new.running_since) end;
+    if new.due_at is null then
+        new.ahead_at[cardinality(needed)] := null;
+    end if;
+    new.next_threshold := new.ahead[1];
+    new.next_event_at := new.ahead_at[1];
     return new;
 end $$;
 drop trigger sla_clocks_aim on sla_clocks;
