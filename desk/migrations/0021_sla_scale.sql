@@ -121,9 +121,8 @@ begin
     ), moved as (
         update sla_clocks k
            set crossed = m.highest,
-               (next_threshold, next_event_at) = (
-                   select a.threshold, a.event_at from unnest(k.ahead, k.ahead_at) as a (threshold, event_at)
-                    where a.threshold > m.highest order by a.threshold limit 1)
+               next_threshold = k.ahead[array_position(k.ahead, m.highest) + 1],  -- null behind the last
+               next_event_at = k.ahead_at[array_position(k.ahead, m.highest) + 1]
           from (select ticket_id, metric, cycle, max(threshold) as highest from crossed group by 1, 2, 3) as m
          where (k.ticket_id, k.metric, k.cycle) = (m.ticket_id, m.metric, m.cycle)
     ), recorded as (

@@ -1,5 +1,7 @@
 """The sweep: every crossing once, however many sweep, however late they come."""
 
+import random
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +11,7 @@ import psycopg2
 import pytest
 from builders import new_organization
 from sla_desk import POLICY, Desk
+from waiting import until
 
 from desk import database
 from desk.settings import settings
@@ -192,6 +195,43 @@ def test_sweepers_that_are_killed_leave_nothing_twice_and_nothing_out(desk, owne
         assert [threshold for threshold, _ in desk.crossed(ticket)] == [75, 90, 100]
         assert desk.told(ticket) == [100]
     assert len(messages("deliver_notification")) == 150
+
+
+def test_eight_processes_sweep_the_same_minutes_while_they_are_killed(desk, owner, messages):
+    seed = random.randrange(10**9)
+    print("seed", seed)
+    dice = random.Random(seed)
+    tickets = [desk.ticket(NINE, status="accepted", first_response_at=NINE) for _ in range(240)]
+
+    def start(at: datetime) -> subprocess.Popen:
+        command = [sys.executable, "-c", SWEEPER, str(settings().database_url), at.isoformat()]
+        return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+    def recorded() -> int:
+        return desk.run(None, "select count(*) from sla_crossings")[0][0]
+
+    deaths = 0
+    for at, whole in ((minutes(185), 240), (minutes(220), 480), (minutes(250), 720)):
+        while recorded() < whole:
+            sweepers = [start(at) for _ in range(8)]
+            for sweeper in sweepers:
+                sweeper.stdout.readline()
+            goal = min(whole, recorded() + dice.randrange(1, 120))
+            until(
+                lambda goal=goal, all_=sweepers: recorded() >= goal or all(s.poll() is not None for s in all_), "work"
+            )
+            for sweeper in dice.sample(sweepers, dice.randrange(3, 9)):
+                sweeper.kill()
+            for sweeper in sweepers:
+                deaths += sweeper.wait() == -signal.SIGKILL
+                sweeper.stdout.close()
+    print(deaths, "were killed")
+    assert deaths
+    for ticket in tickets:
+        assert [threshold for threshold, _ in desk.crossed(ticket)] == [75, 90, 100]
+        assert desk.told(ticket) == [75, 90, 100]
+    told = desk.run(None, "select id::text from notifications")
+    assert sorted(args[1] for args in messages("deliver_notification")) == sorted(row[0] for row in told)
 
 
 def test_a_sweep_does_not_wait_for_a_ticket_that_is_being_changed(desk, owner, ticket, server, database_name):
