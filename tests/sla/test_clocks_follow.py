@@ -1,12 +1,14 @@
 """Clocks follow the ticket, whoever writes it: start, pause, stop, reopen, priority, replies."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import psycopg2
 import pytest
 from builders import new_organization
-from sla_desk import OFFICE, POLICY, SECONDS
+from sla_desk import OFFICE, POLICY, SECONDS, Desk
 
 from desk import database
 from desk.sla import sweep
@@ -295,3 +297,21 @@ def test_clocks_and_view_show_an_organization_its_own_only(desk, owner, organiza
             for table in ("ticket_sla", "sla_clocks"):
                 cursor.execute(f"select count(*) from {table} where ticket_id = %s", (ticket,))
                 assert cursor.fetchone() == (count,), (table, where)
+
+
+def test_the_worked_example_of_the_documentation(owner, organization):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "sla.md").read_text("utf-8")
+    desk = Desk(owner, organization)
+    desk.publish(json.loads(text.split("```json\n")[1].split("```")[0]))
+
+    def monday(clock: str) -> datetime:
+        return datetime.fromisoformat(f"2026-06-15T{clock}:00+02:00")
+
+    ticket = desk.ticket(monday("11:00"), status="accepted", priority="urgent", first_response_at=monday("11:00"))
+    due, warned = desk.run(None, "select due_at, ahead_at from sla_clocks")[0]
+    assert (due, warned[:2]) == (monday("15:30"), [monday("14:30"), monday("15:06")])
+    desk.move(ticket, monday("14:00"), status="waiting_customer")
+    assert desk.clock(ticket, at=monday("15:00"))["due_at"] is None
+    desk.move(ticket, monday("16:00"), status="in_progress")
+    due, warned = desk.run(None, "select due_at, ahead_at from sla_clocks")[0]
+    assert (due, warned[0]) == (monday("17:30"), monday("16:30"))
