@@ -5,7 +5,7 @@ import dramatiq
 from brokers import in_transaction
 from desk import database, log, organizations
 from desk.errors import InvalidInput, NotFound
-from desk.sla import moves, sweep
+from desk.sla import escalation, moves, sweep
 from desk.sla.notifications import deliver
 from desk.sla.periods import extend
 from desk.sla.sweep import helpers_wanted, record, recount
@@ -53,6 +53,14 @@ def deliver_notification(organization_id: str, notification_id: str) -> None:
         recipient=found.recipient,
         again=found.again,
     )
+
+
+@dramatiq.actor(queue_name="sla", max_retries=8, time_limit=60_000, throws=(NotFound, InvalidInput))
+def escalate(organization_id: str, ticket_id: str, metric: str, cycle: int, threshold: int, place: int) -> None:
+    """Take one escalation step of a crossing."""
+    with in_transaction(organization_id) as connection:
+        taken = escalation.take(connection, ticket_id, metric, cycle, threshold, place)
+    _log.info("escalated", ticket_id=ticket_id, metric=metric, threshold=threshold, **vars(taken))
 
 
 @dramatiq.actor(queue_name="upkeep", max_retries=3, time_limit=600_000)

@@ -13,6 +13,7 @@ from app.output import AsJson, console, errors, show_json, show_table
 from desk import database, organizations
 from desk.errors import InvalidInput, NotFound
 from desk.sla import moves, policies
+from desk.sla.escalation import listed
 from desk.sla.explain import Explanation
 from desk.sla.explain import explain as explain_ticket
 from desk.sla.history import read_events
@@ -136,6 +137,19 @@ def urgent(
         rows = most_urgent(connection, organization_id, top)
     names = ("due_at", "time_to_breach_minutes", "business_minutes_left", "metric", "priority", "assignee", "subject")
     show_json(rows) if as_json else show_table(f"Most urgent of {org}", rows, names)
+
+
+@app.command()
+def escalations(
+    org: Organization,
+    top: Annotated[int, typer.Option(help="How many at the most.", metavar="N")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """The newest escalation steps: which crossing asked for what, and what became of it."""
+    organization_id = _organization(org)
+    with database.transaction(organization_id) as connection:
+        rows = listed(connection, organization_id, top)
+    show_json(rows) if as_json else show_table(f"Escalations of {org}", rows)
 
 
 @app.command()

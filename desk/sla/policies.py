@@ -157,6 +157,16 @@ def _publish_policy(cursor: Cursor, organization_id: UUID | str, policy: Policy)
         ],
         template="(%s, %s, %s, %s, %s, %s::integer[])",
     )
+    if policy.escalation:
+        execute_values(
+            cursor,
+            """insert into sla_steps (organization_id, policy_version_id, metric, threshold, place, act, value)
+               values %s""",
+            [
+                (organization_id, version_id, step.metric, step.threshold, step.place, step.act, Json(step.value))
+                for step in policy.escalation
+            ],
+        )
     return version + 1, True
 
 

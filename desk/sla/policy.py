@@ -9,7 +9,8 @@ A document is one policy, or `{"calendars": […], "policies": […]}`. A policy
      "calendar": "Office",                         a name, a calendar with its "name", or null for 24×7
      "targets_in": "minutes",                      or "seconds"
      "targets": {"resolution": {"urgent": 240, "high": 480, "medium": 1440, "low": 2880}, "first_response": {…}},
-     "thresholds": [75, 90]}                       when to warn, in percent; or a list per metric
+     "thresholds": [75, 90],                       when to warn, in percent; or a list per metric
+     "escalation": [{"at": 90, "raise_priority": "urgent"}]}   what to do then, see desk.sla.steps
 
 A calendar: `{"name": "Office", "timezone": …, "hours": …}` and more, as `Calendar.from_dict` has it. A policy that is
 to hold no longer: `{"name": "Standard", "retired": true}`.
@@ -23,13 +24,17 @@ from desk.errors import InvalidInput
 from desk.sla.calendar import Calendar
 from desk.sla.hours import reading
 from desk.sla.replay import BREACH, DEFAULT_THRESHOLDS
+from desk.sla.steps import Step, read_steps
 from desk.sla.strict import checked_calendar
 
 METRICS = ("first_response", "next_response", "resolution")
 PRIORITIES = ("urgent", "high", "medium", "low")
 FIELDS = ("category", "priority", "language", "requester", "assignee", "tags")
 _UNITS = {"seconds": 1, "minutes": 60}
-_KEYS = ("name", "default", "conditions", "position", "calendar", "targets_in", "targets", "thresholds", "retired")
+_KEYS = (
+    "name", "default", "conditions", "position", "calendar", "targets_in", "targets", "thresholds", "escalation",
+    "retired",
+)  # fmt: skip
 _LONGEST_SECONDS = 10 * 366 * 86_400
 
 
@@ -45,6 +50,7 @@ class Policy:
     conditions: Mapping[str, list[str]] = field(default_factory=dict)
     targets: Mapping[tuple[str, str], int] = field(default_factory=dict)
     thresholds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    escalation: tuple[Step, ...] = ()
 
     def definition(self) -> dict[str, Any]:
         """The policy as JSON, always in the same form: equal policies have equal definitions."""
@@ -58,7 +64,7 @@ class Policy:
             "targets_in": "seconds",
             "targets": {m: {p: s for (metric, p), s in self.targets.items() if metric == m} for m in metrics},
             "thresholds": {metric: list(self.thresholds[metric]) for metric in metrics},
-        }
+        } | ({"escalation": [step.definition() for step in self.escalation]} if self.escalation else {})
 
     def holds_for(self, ticket: Mapping[str, Any]) -> bool:
         """Whether the conditions hold, as the SQL function sla_match has it."""
@@ -152,7 +158,8 @@ def _policy(given: Any, calendars: dict[str, dict[str, Any]], warnings: list[str
                 warnings.append(f"policy {name!r}, {priority}: the first response may take longer than the resolution.")
         metrics = {metric for metric, _ in targets}
         thresholds = _thresholds(given.get("thresholds", list(DEFAULT_THRESHOLDS)), metrics)
-    return Policy(name, is_default, False, position, calendar, conditions, targets, thresholds)
+        steps = read_steps(given.get("escalation", []), thresholds, PRIORITIES)
+    return Policy(name, is_default, False, position, calendar, conditions, targets, thresholds, steps)
 
 
 def _calendar(given: Any, calendars: dict[str, dict[str, Any]], warnings: list[str]) -> str:

@@ -1,0 +1,2 @@
+-- Called by desk.sla.escalation. The trigger on tickets moves the clocks to the priority's targets.
+update tickets set priority = %(value)s where id = %(ticket_id)s;
