@@ -67,7 +67,7 @@ def test_each_step_is_taken_when_its_threshold_is_crossed(desk, owner, ticket):
     assert outcomes(desk) == [(75, "done", None)]
     sweep(owner, minutes(217))
     work_off(broker, "sla")
-    # The job runs today: by the shorter target of the higher priority the clock breached at once, and that has its step.
+    # The job runs today: by the shorter target of the higher priority the clock breached at once, which has its step.
     assert desk.run(None, "select priority, assignee, status from tickets") == [("high", "ana", "assigned")]
     assert desk.run(None, "select target_seconds from sla_clocks") == [(7_200,)]
     assert outcomes(desk) == [(75, "done", None), (90, "done", None), (100, "done", None)]
