@@ -1,6 +1,7 @@
 """`make bench`: rounds of all contenders, interleaved on one Postgres with fsync and synchronous_commit on."""
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -33,6 +34,7 @@ def main() -> int:
         console.width = 120
     with tempfile.TemporaryDirectory(prefix="atum-bench-", ignore_cleanup_errors=True) as home:
         Path(home).chmod(0o755)  # as root, Postgres runs as another user
+        os.environ["dramatiq_prom_db"] = f"{home}/prometheus"  # noqa: SIM112  Dramatiq spells it so
         server = EmbeddedServer(Path(home), SERVER_OPTIONS)
         server.attach()
         try:

@@ -1,7 +1,8 @@
 """Who takes part, each through its own library as its documentation has it.
 
-All of Dramatiq's brokers get the same middleware: the default list without Prometheus, which raises and logs for every
-message where no `dramatiq` command started the process, so that the figures would measure logging.
+All of Dramatiq's brokers get the same middleware, Dramatiq's default list, and are started as the `dramatiq` command
+starts them: without its signal `process_boot` Prometheus would raise and log for every message, and the figures would
+measure logging.
 """
 
 import importlib.util
@@ -13,7 +14,7 @@ from importlib.resources import files
 from typing import Any, Protocol
 
 import dramatiq
-from dramatiq.middleware import Middleware, default_middleware
+from dramatiq.middleware import Middleware, Retries, default_middleware
 
 from bench.peers import PgQueuerQueue, ProcrastinateQueue
 from bench.place import Place, connected
@@ -72,9 +73,8 @@ class Contender:
 
 
 def middleware(retries: Middleware | None = None) -> list[Middleware]:
-    """Dramatiq's default list without Prometheus, `retries` in place of Dramatiq's own where it is given."""
-    kinds = [kind for kind in default_middleware if kind.__name__ != "Prometheus"]
-    return [retries if retries is not None and kind.__name__ == "Retries" else kind() for kind in kinds]
+    """Dramatiq's default list, `retries` in place of Dramatiq's own where it is given."""
+    return [retries if retries is not None and kind is Retries else kind() for kind in default_middleware]
 
 
 class DramatiqQueue:
@@ -95,6 +95,7 @@ class DramatiqQueue:
             self.actor.send(number)
 
     def work(self, threads: int) -> None:
+        self.broker.emit_after("process_boot")
         dramatiq.Worker(self.broker, worker_threads=threads).start()
         threading.Event().wait()
 
@@ -132,9 +133,9 @@ class Ours(Contender):
 
     def open(self, place: Place, job: Job) -> Queue:
         from pgbroker import PostgresBroker
-        from pgbroker.middleware import Retries
+        from pgbroker import middleware as ours
 
-        broker = PostgresBroker(place.url, middleware=middleware(Retries()), results=False)
+        broker = PostgresBroker(place.url, middleware=middleware(ours.Retries()), results=False)
         return BulkQueue(broker, place.queue, job)
 
 

@@ -330,9 +330,10 @@ class Engine:
 
     def _alone(self, message: LeasedMessage) -> bool:
         """Whether a message whose next death is its last is the only such one here: whoever dies then is the killer."""
+        if message.lease.deaths < MOST_DEATHS - 1:
+            return True
         with self._lock:
-            suspects = [held for held in self._held.values() if held.lease.deaths >= MOST_DEATHS - 1]
-        return message.lease.deaths < MOST_DEATHS - 1 or suspects == [message]
+            return [held for held in self._held.values() if held.lease.deaths >= MOST_DEATHS - 1] == [message]
 
     def _put_off(self, message: LeasedMessage) -> None:
         try:

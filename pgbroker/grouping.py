@@ -27,12 +27,18 @@ class _Turn(Generic[T]):
     def __init__(self, items: Sequence[T]) -> None:
         self.items = items
         self.leads = False
+        self.next: _Turn[T] | None = None  # whom to wake after this one
         self._gate = Lock()
         self._gate.acquire()
 
     def wait(self) -> None:
-        """Until another thread calls `open`."""
-        self._gate.acquire()
+        """Until another thread calls `open`. Then wake the next: woken all at once, they would only wait for each
+        other at the interpreter's lock, and who wakes them would be put aside for each of them."""
+        try:
+            self._gate.acquire()
+        finally:
+            if self.next is not None:
+                self.next.open()
 
     def open(self) -> None:
         """Let it go on."""
@@ -58,7 +64,7 @@ class Group(Generic[T]):
         if not turn.leads:
             turn.wait()
         if turn.leads:
-            self._lead()
+            self._lead(turn)
         for item in items:
             if item.error is not None:
                 raise item.error
@@ -68,8 +74,8 @@ class Group(Generic[T]):
         """Whether a lot is being written."""
         return self._writing
 
-    def _lead(self) -> None:
-        """Write one lot, then hand the pen to one who waits, if anybody does."""
+    def _lead(self, leader: _Turn[T]) -> None:
+        """Write one lot, then hand the pen to one who waits, if anybody does, and wake who waited for this lot."""
         with self._lock:
             lot, self._turns = self._turns, []
         items = [item for turn in lot for item in turn.items]
@@ -85,6 +91,9 @@ class Group(Generic[T]):
                     self._turns[0].open()
                 else:
                     self._writing = False
-            for turn in lot:
-                if not turn.leads:
-                    turn.open()
+            woken: _Turn[T] | None = None
+            for turn in reversed(lot):
+                if turn is not leader:
+                    turn.next, woken = woken, turn
+            if woken is not None:
+                woken.open()

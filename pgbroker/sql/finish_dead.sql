@@ -9,7 +9,7 @@ with outcome as materialized (
     delete from dramatiq.queue q
      using outcome f
      where q.message_id = any (array(select message_id from outcome))
-       and q.message_id = f.message_id and q.lease_token = f.lease_token and q.state = 'consumed'
+       and q.message_id = f.message_id and q.lease_token = f.lease_token
     returning q.*, f.reason, f.error, f.traceback, f.changes
 )
 insert into pgbroker.dead_letters (message_id, queue_name, actor_name, tenant, message, priority, created_at,

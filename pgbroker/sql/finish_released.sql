@@ -18,5 +18,5 @@ update dramatiq.queue q
                       else pgbroker.with_event(q.history, 'released', null, q.started_at) end
   from outcome f
  where q.message_id = any (array(select message_id from outcome))
-   and q.message_id = f.message_id and q.lease_token = f.lease_token and q.state = 'consumed'
+   and q.message_id = f.message_id and q.lease_token = f.lease_token
 returning q.message_id::text
