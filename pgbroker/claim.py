@@ -2,9 +2,9 @@
 
 Promises: priority first, then age; where a queue has more than can be taken, its tenants take turns. A queue that was
 found empty is looked at again after 2 ms, then less and less often down to once a second, and in time for its next due
-message; an idle look takes no lock and writes nothing. The cost of a claim follows what it takes, not what lies in the
-table: what is due later is not walked past, and where dead rows are kept by somebody's old snapshot, a floor under the
-due times keeps claims from walking over them again.
+message; processes that are idle take turns in looking (see `watch`). The cost of a claim follows what it takes, not
+what lies in the table: what is due later is not walked past, and where dead rows are kept by somebody's old snapshot, a
+floor under the due times keeps claims from walking over them again.
 """
 
 import json
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from pgbroker.connections import Line, rows
 from pgbroker.statements import sql
@@ -29,6 +29,22 @@ AGE_CLAIMS_OF_ONE_TENANT = 3
 FLOOR_MARGIN = timedelta(seconds=10)
 SECONDS_BETWEEN_SURVEYS = 0.9  # less than the longest pause: an idle process does nothing else
 SURVEYS_SHARE = 0.01  # of the time, where they are slow
+LONGEST_TURN_SECONDS = 0.05  # of an idle process; where a survey takes longer, each looks down to its floors instead
+
+
+class Survey(NamedTuple):
+    """What `pgbroker.survey` says of some queues."""
+
+    now: datetime  # by the database's clock
+    due_in: float | None  # seconds until something is due; None where nothing waits
+    levels: list[tuple[str, int]]  # priorities in use that nobody noted yet
+    limited: list[str]  # queues in which messages with a run key wait
+
+
+def note_levels(line: Line, survey: Survey) -> None:
+    """Write down priorities that no actor declares, so that claims probe them. Raises PgBrokerError."""
+    if survey.levels:
+        line.execute(sql("note_levels"), {"levels": json.dumps(survey.levels)})
 
 
 @dataclass
@@ -42,6 +58,7 @@ class _Queue:
     crowded: bool = False  # the last claim took all that it could: tenants take turns
     age_claims: int = 0  # how many claims go by age before the next turn: where one tenant was alone
     limited: bool = False  # messages with a run key may wait
+    kept_waiting: bool = False  # one did at the last look
     always_limited: bool = False  # an actor of this process sends them
     last_tenant: str = ""
     last_key: str = ""
@@ -67,6 +84,8 @@ class Claims:
         self._line = line
         self._queues: dict[str, _Queue] = {}
         self._survey_at = 0.0
+        self._survey_seconds = 0.0  # how long the last one took
+        self._rest_until = 0.0  # somebody else looks until then
 
     def add(self, queue_name: str, *, limited: bool) -> None:
         """Look into this queue as well; `limited`: messages with a run key may come."""
@@ -106,8 +125,26 @@ class Claims:
             self._queues[name].called = False
         return {name: limit for name, limit in limits.items() if limit}
 
-    def take(self, wanted: dict[str, int], process_id: str) -> list[tuple[Any, ...]]:
-        """Claim for `process_id`; rows as `sql/claim.sql` returns them. Raises PgBrokerError."""
+    def resting(self) -> bool:
+        """Whether nothing has come for so long that the next look can wait for the process's turn."""
+        return self._survey_seconds < LONGEST_TURN_SECONDS and all(
+            queue.pause_seconds >= LONGEST_PAUSE_SECONDS and not (queue.promising or queue.kept_waiting)
+            for queue in self._queues.values()
+        )
+
+    def watched(self, survey: Survey, took_seconds: float, rest_seconds: float) -> None:
+        """Somebody else has surveyed all queues in so many seconds and does so again within `rest_seconds`."""
+        self._learn(survey, took_seconds)
+        self._rest_until = monotonic() + rest_seconds
+        self._found_nothing(self._queues, survey.due_in)
+
+    def crowded(self) -> list[str]:
+        """Queues that had more than was taken."""
+        return [name for name, queue in self._queues.items() if queue.crowded]
+
+    def take(self, wanted: dict[str, int], process_id: str, due_seconds: float | None = None) -> list[tuple[Any, ...]]:
+        """Claim for `process_id`; rows as `sql/claim.sql` returns them. Where it has promised its next beat for much
+        later, `due_seconds` says when it will beat after all. Raises PgBrokerError."""
         found: list[tuple[Any, ...]] = []
         surveyed = monotonic() >= self._survey_at
         due_in = self._survey() if surveyed else None
@@ -129,10 +166,10 @@ class Claims:
             else:
                 together[name] = limit
         if together:
-            found += self._take_by_age(together, process_id)
+            found += self._take_by_age(together, process_id, due_seconds)
         return found
 
-    def _take_by_age(self, wanted: dict[str, int], process_id: str) -> list[tuple[Any, ...]]:
+    def _take_by_age(self, wanted: dict[str, int], process_id: str, due_seconds: float | None) -> list[tuple[Any, ...]]:
         queues = {name: self._queues[name] for name in wanted}
         levels = [(name, level, floor) for name, queue in queues.items() for level, floor in queue.level_floors.items()]
         found = self._line.execute(
@@ -145,6 +182,7 @@ class Claims:
                 "level_priorities": [level for _, level, _ in levels],
                 "level_floors": [floor for _, _, floor in levels],
                 "process_id": process_id,
+                "due_seconds": due_seconds,
             },
         )
         counts: Counter[str] = Counter()
@@ -180,6 +218,7 @@ class Claims:
             keys = rows(
                 connection, sql("limited_lock"), {"queue_name": name, "after": queue.last_key, "most_keys": MOST_KEYS}
             )
+            queue.kept_waiting = bool(keys)
             queue.last_key = keys[-1][0] if len(keys) == MOST_KEYS else ""
             locked = [key for key, is_locked in keys if is_locked]
             if not locked:
@@ -193,16 +232,20 @@ class Claims:
     def _survey(self) -> float | None:
         """Look into all queues from the bottom; seconds until something is due, None where nothing waits."""
         began = monotonic()
-        now, due_in, levels, limited = self._line.execute(sql("survey"), {"queues": list(self._queues)})[0]
-        if levels:
-            self._line.execute(sql("note_levels"), {"levels": json.dumps(levels)})
-        self._survey_at = began + max(SECONDS_BETWEEN_SURVEYS, (monotonic() - began) / SURVEYS_SHARE)
+        survey = Survey(*self._line.execute(sql("survey"), {"queues": list(self._queues)})[0])
+        note_levels(self._line, survey)
+        self._learn(survey, monotonic() - began)
+        return survey.due_in
+
+    def _learn(self, survey: Survey, took_seconds: float) -> None:
+        self._survey_seconds = took_seconds
+        self._survey_at = monotonic() - took_seconds + max(SECONDS_BETWEEN_SURVEYS, took_seconds / SURVEYS_SHARE)
         for name, queue in self._queues.items():
-            queue.limited = queue.always_limited or name in limited
+            queue.kept_waiting = name in survey.limited
+            queue.limited = queue.always_limited or queue.kept_waiting
             queue.floor, queue.level_floors = None, {}
-            if due_in is None or due_in > 0:
-                queue.emptied(now)
-        return None if due_in is None else float(due_in)
+            if survey.due_in is None or survey.due_in > 0:
+                queue.emptied(survey.now)
 
     def _peek(self, wanted: Iterable[str]) -> float | None:
         """As `_survey`, of some queues, and no further down than their floors."""
@@ -218,10 +261,7 @@ class Claims:
         now = monotonic()
         for name in wanted:
             queue = self._queues[name]
-            longest = LONGEST_LIMITED_PAUSE_SECONDS if queue.limited else LONGEST_PAUSE_SECONDS
-            queue.pause_seconds = min(longest, queue.pause_seconds * 2)
-            queue.look_at = now + queue.pause_seconds * random.uniform(0.7, 1.0)  # noqa: S311  jitter
-            queue.promising = False
+            self._pause(queue, now)
             if due_in is not None and now + due_in < queue.look_at:
                 queue.look_at, queue.promising = now + max(0.0005, due_in), True
             if queue.called:
@@ -231,12 +271,17 @@ class Claims:
         """When to look at a queue again, after `found` of at most `limit` messages were there."""
         queue.crowded = found >= limit
         queue.age_claims = max(0, queue.age_claims - 1)
-        if found >= limit:
-            queue.look_at, queue.promising, queue.pause_seconds = 0.0, True, SHORTEST_PAUSE_SECONDS
-            return
-        longest = LONGEST_LIMITED_PAUSE_SECONDS if queue.limited else LONGEST_PAUSE_SECONDS
-        queue.pause_seconds = SHORTEST_PAUSE_SECONDS if found else min(longest, queue.pause_seconds * 2)
-        queue.look_at = monotonic() + queue.pause_seconds * random.uniform(0.7, 1.0)  # noqa: S311  jitter
-        queue.promising = False
-        if queue.called:
+        if found:
+            queue.pause_seconds = SHORTEST_PAUSE_SECONDS / 2  # before it is doubled
+        self._pause(queue, monotonic())
+        if queue.crowded or queue.called:
             queue.look_at, queue.promising = 0.0, True
+
+    def _pause(self, queue: _Queue, now: float) -> None:
+        """Look at a queue again after a pause, longer each time; after the longest, no sooner than nobody else does."""
+        longest = LONGEST_LIMITED_PAUSE_SECONDS if queue.kept_waiting else LONGEST_PAUSE_SECONDS
+        queue.pause_seconds = min(longest, queue.pause_seconds * 2)
+        queue.look_at = now + queue.pause_seconds * random.uniform(0.7, 1.0)  # noqa: S311  jitter
+        if queue.pause_seconds >= LONGEST_PAUSE_SECONDS:
+            queue.look_at = max(queue.look_at, self._rest_until)
+        queue.promising = False

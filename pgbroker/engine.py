@@ -20,7 +20,7 @@ from typing import Any
 from dramatiq.message import Message
 from dramatiq.threading import raise_thread_exception
 
-from pgbroker.claim import Claims
+from pgbroker.claim import Claims, Survey
 from pgbroker.connections import Connections, Line
 from pgbroker.counters import Counters
 from pgbroker.doorbell import Doorbell
@@ -37,8 +37,8 @@ from pgbroker.statements import sql
 logger = logging.getLogger(__name__)
 
 DOUBT_SECONDS = 15.0  # a claim whose answer was lost may commit this much later
-SECONDS_BETWEEN_WATCHES = 1.0
 RECALL_SECONDS = 0.5  # a message that no thread began by then is given back
+SECONDS_BETWEEN_CALLS = 1.0  # for others, while there is more than this process can take
 PUT_OFF_MS = 1_000  # for a message that may be claimed, but not beside another one that is suspect as well
 STAND_IN_SECONDS = 0.1  # without a lookout; then another thread takes over
 
@@ -92,6 +92,7 @@ class Engine:
         self._short_of_room = False  # the lookout waits for the end of a message
         self._recall_at = float("inf")
         self._claimed_at = 0.0
+        self._call_at = 0.0
         self._doubt_until = 0.0
         self._opened = 0  # how many connections the claims have had
         self._outage = Outage("The claim")
@@ -108,7 +109,7 @@ class Engine:
 
     def _watch(self) -> None:
         """End connections that have been silent for a lease's time: who waits for their answers would wait for ever."""
-        while not self._stopped.wait(SECONDS_BETWEEN_WATCHES):
+        while not self._stopped.wait(self._lease_seconds / 5):
             for line in (self._line, self._finisher, self.lifeline):
                 line.give_up(self._lease_seconds)
 
@@ -158,6 +159,21 @@ class Engine:
     def listens(self) -> bool:
         """Whether it could take more than it finds, so that senders should ring."""
         return not self._draining and len(self._held) < self._threads
+
+    def idle(self) -> bool:
+        """Whether it has nothing to do and found nothing for a while."""
+        with self._lock:
+            return not (self._draining or self._claiming or self._held) and self._claims.resting()
+
+    def watched(self, survey: Survey, took_seconds: float, rest_seconds: float) -> None:
+        """The beat has looked into all queues, and does so again within `rest_seconds`."""
+        with self._lock:
+            if self._claiming:  # who looks this moment knows better
+                return
+            before = self._claims.next_look()
+            self._claims.watched(survey, took_seconds, rest_seconds)
+            if self._claims.next_look() < before:
+                self._wake_lookout()
 
     def look_now(self, queue_names: Iterable[str], *, from_the_bottom: bool = False) -> None:
         """Something may have come into these queues: end the wait."""
@@ -272,17 +288,17 @@ class Engine:
         began = monotonic()
         try:
             self._give_back_unknown(process_id)
-            found = self._claims.take(wanted, process_id)
+            found = self._claims.take(wanted, process_id, self.lifeline.hurry_seconds())
         except PgBrokerError as error:
             self._claim_failed(error)
             return
         self._outage.over()
         if not found:
             return
+        self.lifeline.hurry()
         now = self._claimed_at = monotonic()
         self.counters.observe("claim", now - began)
         self.counters["claimed"] += len(found)
-        self.lifeline.hurry()
         found.sort(key=lambda row: row[-3:])
         messages = [message for row in found if (message := self._message(row, process_id, now))]
         with self._lock:
@@ -292,6 +308,9 @@ class Engine:
                 inbox.messages.append(message)
                 if len(inbox.messages) == 1:
                     inbox.filled.notify_all()
+        if now >= self._call_at and (crowded := self._claims.crowded()):
+            self._call_at = now + SECONDS_BETWEEN_CALLS
+            self._bell.ring_if_possible(self._line, crowded)  # those that are idle sleep until their turn
 
     def _message(self, row: tuple[Any, ...], process_id: str, now: float) -> LeasedMessage | None:
         """The claimed row as a message; None where it cannot be one and is a dead letter now."""

@@ -4,7 +4,8 @@ Promises: one thread and one connection a process for all of it, apart from thos
 could not beat for most of its lease starts no more work (`holds` turns False) before others take its messages over. A
 process that was thought dead and comes back begins anew under another id; what it held then is lost to it. The same
 connection listens to the doorbell, unless a pooler stands between: then polling alone finds what comes in, and as a
-pooler's connections say nothing about a process, a dead one is known by its lease alone.
+pooler's connections say nothing about a process, a dead one is known by its lease alone. Where the bell can wake it,
+the beat of a process that has nothing to do looks for work as well, and the lookout sleeps.
 
 While the database is away it waits, says so once, and goes on. After an outage it rescues nobody for the length of a
 lease: the others have to come back first.
@@ -18,12 +19,13 @@ import select
 import socket
 import time
 from threading import Lock, Thread
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
+from pgbroker.claim import Survey, note_levels
 from pgbroker.connections import Connections, Line
 from pgbroker.counters import Counters
 from pgbroker.doorbell import channel
@@ -31,6 +33,7 @@ from pgbroker.errors import DatabaseAway, PgBrokerError
 from pgbroker.outage import Outage
 from pgbroker.retention import Retention
 from pgbroker.statements import sql
+from pgbroker.watch import TURN_SECONDS, most_watchers, next_turn
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ BEAT_SECONDS = 0.5  # while messages are held
 IDLE_BEAT_SECONDS = 1.0
 BEAT_SLACK_SECONDS = 0.3  # a beat later than promised by this much, and a connection that is gone: a dead process
 YOUNG_SECONDS = 0.5  # a claim so young may be newer than what its rescuer knows of processes
-HEARS_SECONDS = 3.0  # senders ring for an idle process this long after its last beat
+HEARS_SECONDS = 2.0  # senders ring for an idle process this long after its next beat was due
 SECONDS_BETWEEN_LOOKS = 10.0  # for messages whose process has no row at all
 SECONDS_BETWEEN_PRUNES = 60.0
 MOST_DEATHS = 3  # of workers while they held a message; then it is a dead letter
@@ -61,6 +64,12 @@ class Holder(Protocol):
 
     def listens(self) -> bool:
         """Whether it has nothing to do, so that senders should ring."""
+
+    def idle(self) -> bool:
+        """Whether it has nothing to do and found nothing for a while."""
+
+    def watched(self, survey: Survey, took_seconds: float, rest_seconds: float) -> None:
+        """All queues were looked into, and are again within `rest_seconds`."""
 
     def look_now(self, queue_names: set[str], *, from_the_bottom: bool = False) -> None:
         """Something came into these queues."""
@@ -92,6 +101,7 @@ class Lifeline:
         self.process_id = str(uuid4())
         self._line = Line(connections)
         self._lease_seconds = lease_seconds
+        self._most_watchers = most_watchers(lease_seconds)
         self._holder = holder
         self._counters = counters
         self._doorbell = doorbell
@@ -144,6 +154,10 @@ class Lifeline:
         if self._promised > BEAT_SECONDS and not self._stopping:
             os.write(self._nudge, b".")
 
+    def hurry_seconds(self) -> float | None:
+        """When it will have beaten after a claim that makes it hurry; None where that was promised before."""
+        return BEAT_SECONDS + BEAT_SLACK_SECONDS if self._promised > BEAT_SECONDS else None
+
     def queues_changed(self) -> None:
         """Tell the others at once which queues these are, and listen for them."""
         os.write(self._nudge, b".")
@@ -159,9 +173,8 @@ class Lifeline:
         pause = 0.0
         while not self._wait(pause):
             try:
-                self._beat()
+                pause = self._beat()
                 self.outage.over()
-                pause = self._promised * random.uniform(0.8, 1.0)  # noqa: S311  jitter
             except PgBrokerError as error:
                 self._rescues_from = clock() + self._lease_seconds
                 pause = self.outage.failed(error)
@@ -231,36 +244,32 @@ class Lifeline:
             raise DatabaseAway(f"The database cannot be used: {error}") from error
         return connection
 
-    def _beat(self) -> None:
+    def _beat(self) -> float:
+        """Beat, and see to what the answer says; seconds until the next one."""
         asked_at = clock()
         connection = self._connected()
         if self._beaten_at is None:
             self._register()
-            missing = True
+            missing, pause = True, self._jittered()
         else:
             counters = self._newly_counted()
-            answer = self._line.execute(
-                sql("beat"),
-                {
-                    "process_id": self.process_id,
-                    "backend_pid": self._backend_pid,
-                    "queues": self._holder.queue_names(),
-                    "counters": None if counters == self._counted else json.dumps(counters),
-                    "hears": bool(self._channels) and self._holder.listens(),
-                    "hears_seconds": HEARS_SECONDS,
-                    "due_seconds": self._interval() + BEAT_SLACK_SECONDS,
-                },
-            )
-            if not answer:
+            about_itself = {
+                "process_id": self.process_id,
+                "backend_pid": self._backend_pid,
+                "queues": self._holder.queue_names(),
+                "counters": None if counters == self._counted else json.dumps(counters),
+                "hears_seconds": HEARS_SECONDS,
+            }
+            watches = bool(self._channels) and self._most_watchers > 1 and self._holder.idle()
+            answer = self._watch(about_itself) if watches else self._say(about_itself)
+            if answer is None:
                 logger.warning("This process was taken for dead and its messages given to others; it begins anew")
                 self._taken_away.update(self._counted or {})
                 with self._state:
                     self.process_id, self._beaten_at = str(uuid4()), None
                 return self._beat()
-            missing, cancelled = answer[0]
+            missing, pause = answer
             self._counted = counters
-            if cancelled:
-                self._holder.cancel(cancelled)
         with self._state:
             self._beaten_at = asked_at
         self._hand_on(connection)  # what arrived with the answer
@@ -270,7 +279,51 @@ class Lifeline:
         if asked_at >= self._prune_at:
             more = self._retention.prune_batch(self._line)
             self._prune_at = asked_at if more else asked_at + SECONDS_BETWEEN_PRUNES
-        return None
+        return pause
+
+    def _jittered(self) -> float:
+        return self._promised * random.uniform(0.8, 1.0)  # noqa: S311
+
+    def _say(self, about_itself: dict[str, Any]) -> tuple[bool, float] | None:
+        """A beat, no more: whether some process missed its own, and seconds until the next; None: ours is gone."""
+        due_seconds = self._interval() + BEAT_SLACK_SECONDS
+        answer = self._line.execute(
+            sql("beat"),
+            about_itself
+            | {
+                "hears": bool(self._channels) and self._holder.listens(),
+                "hears_seconds": HEARS_SECONDS + due_seconds,
+                "due_seconds": due_seconds,
+            },
+        )
+        if not answer:
+            return None
+        missing, cancelled = answer[0]
+        if cancelled:
+            self._holder.cancel(cancelled)
+        return missing, self._jittered()
+
+    def _watch(self, about_itself: dict[str, Any]) -> tuple[bool, float] | None:
+        """As `_say`, and look for work: it is this process's turn."""
+        began = clock()
+        self._promised = self._most_watchers * TURN_SECONDS
+        answer = self._line.execute(
+            sql("watch"),
+            about_itself
+            | {
+                "most_watchers": self._most_watchers,
+                "turn_seconds": TURN_SECONDS,
+                "slack_seconds": BEAT_SLACK_SECONDS,
+            },
+        )
+        if not answer:
+            return None
+        missing, place, watchers, *found = answer[0]
+        survey = Survey(*found)
+        note_levels(self._line, survey)
+        watchers = min(watchers, self._most_watchers)
+        self._holder.watched(survey, clock() - began, watchers * TURN_SECONDS * 2)
+        return missing, next_turn(survey.now.timestamp(), place, watchers)
 
     def _newly_counted(self) -> Counters:
         """What was counted since the process registered."""

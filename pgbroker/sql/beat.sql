@@ -8,6 +8,7 @@ update pgbroker.processes p
        backend_pid = %(backend_pid)s,
        queues = %(queues)s::text[],
        counters = coalesce(%(counters)s::jsonb, p.counters),
+       watches_until = null,
        hears_until = case when %(hears)s then now() + %(hears_seconds)s * interval '1 second' end
   from quiet
  where p.process_id = %(process_id)s::uuid

@@ -3,6 +3,7 @@
 -- commit makes lease and delivery count durable before any work starts.
 -- queues, limits, floors: arrays of the same length; nothing that is due before its floor waits any more, and what was
 -- there (dead rows that a held snapshot keeps) is not walked again. level_*: higher floors of single levels.
+-- due_seconds: whoever was idle has promised its next beat for much later, and must be missed in time from now on.
 with wanted as materialized (
     select w.*
       from unnest(%(queues)s::text[], %(limits)s::integer[], %(floors)s::timestamptz[]) w (queue_name, how_many, floor)
@@ -31,6 +32,12 @@ with wanted as materialized (
                        for update skip locked) due
              where level.queue_name = wanted.queue_name
              limit wanted.how_many) m
+), awake as (
+    update pgbroker.processes p
+       set beat_due_at = least(p.beat_due_at, now() + %(due_seconds)s::float8 * interval '1 second')
+     where %(due_seconds)s::float8 is not null
+       and p.process_id = %(process_id)s::uuid
+       and exists (select from picked)
 )
 update dramatiq.queue q
    set state = 'consumed',

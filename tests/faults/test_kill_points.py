@@ -76,6 +76,11 @@ def worker(trial: Trial, point: str) -> None:
     dies(trial, trial.worker(2, **at(trial, point)), more)
 
 
+def worker_that_idles(trial: Trial, point: str) -> None:
+    a_few_of_each(trial)
+    dies(trial, trial.worker(2, **at(trial, point, TEST_LEASE_SECONDS="6")))  # long enough to take turns
+
+
 def worker_that_is_told_to_stop(trial: Trial, point: str) -> None:
     for _ in range(2):
         trial.send("interrupted")
@@ -157,6 +162,7 @@ SCENES = {
     "sign_off": [worker_that_is_told_to_stop],
     "take_slot": [scheduler],
     "waiting": [sender],
+    "watch": [worker_that_idles],
 }
 # What runs in a transaction with others, now and then at least: there is a moment between its answer and its commit.
 IN_TRANSACTION = {

@@ -10,7 +10,7 @@ from pgbroker.connections import Connections, Line
 ID = "00000000-0000-0000-0000-000000000001"
 CLAIM = {
     "queues": ["crowd"], "limits": [8], "floors": [None], "level_queues": [], "level_priorities": [],
-    "level_floors": [], "process_id": ID,
+    "level_floors": [], "process_id": ID, "due_seconds": None,
 }  # fmt: skip
 TURNS = {"queue_name": "crowd", "how_many": 8, "after": "tenant 3", "process_id": ID}
 LOCK = {"queue_name": "crowd", "after": "", "most_keys": 50}

@@ -13,7 +13,7 @@ from pgbroker.statements import sql
 
 SQL = Path(pgbroker.__file__).parent / "sql"
 LARGE = {"queue", "finished", "dead_letters", "results", "slots"}
-CLAIMING = {"claim", "claim_turns", "limited_lock", "limited_claim", "survey", "peek"}
+CLAIMING = {"claim", "claim_turns", "limited_lock", "limited_claim", "survey", "watch", "peek"}
 ID = "00000000-0000-0000-0000-000000000001"
 IDS = [ID] * 4
 OUTCOMES = {"outcomes": "[]"}
@@ -29,6 +29,7 @@ REGULAR = {
         {
             "queues": ["crowd", "other"], "limits": [8, 8], "floors": [None, "2020-01-01"], "level_queues": ["crowd"],
             "level_priorities": [0], "level_floors": ["2020-01-01"], "process_id": ID,
+            "due_seconds": 0.8,
         }
     ],
     "claim_turns": [{"queue_name": "crowd", "how_many": 8, "after": "tenant 3", "process_id": ID}],
@@ -49,6 +50,12 @@ REGULAR = {
         {
             "process_id": ID, "due_seconds": 1, "backend_pid": 1, "queues": ["crowd"], "counters": None, "hears": True,
             "hears_seconds": 3,
+        }
+    ],
+    "watch": [
+        {
+            "process_id": ID, "most_watchers": 5, "turn_seconds": 0.9, "slack_seconds": 0.3, "backend_pid": 1,
+            "queues": ["crowd"], "counters": None, "hears_seconds": 2,
         }
     ],
     "rescue": [{"young_seconds": 0.5, "most_deaths": 3}],
