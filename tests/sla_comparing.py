@@ -58,7 +58,10 @@ class Compared(RuleBasedStateMachine):
             for key, ticket in self.tickets.items()
             for clock in ticket.clocks
         }
-        assert {row[:3]: row[3:] for row in self.desk.run(self.now, CLOCKS)} == expected
+        found = {row[:3]: row[3:] for row in self.desk.run(self.now, CLOCKS)}
+        assert found.keys() == expected.keys()
+        for name, row in found.items():
+            assert row == expected[name], name
 
     @invariant()
     def each_crossing_is_recorded_and_told_once(self):
