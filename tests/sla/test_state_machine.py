@@ -332,7 +332,7 @@ def test_every_story_ends_as_the_model_says(told):
     run_state_machine_as_test(
         told,
         settings=settings(
-            max_examples=50,
+            max_examples=40,
             stateful_step_count=30,
             deadline=None,
             print_blob=True,
