@@ -23,3 +23,7 @@ class InvalidInput(DeskError):
 
 class ModelUnavailable(DeskError):
     """No embedding model can be had; the message lists the remedies."""
+
+
+class InUse(DeskError):
+    """What should be deleted is still used; the message says by what."""

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import typer
 
+from app.commands import sla_published
 from app.output import AsJson, console, errors, show_json, show_table
 from desk import database, organizations
 from desk.errors import InvalidInput, NotFound
@@ -26,6 +27,7 @@ from desk.sla.urgent import urgent as most_urgent
 from desk.sla.verdict import Verdict, judge, side_by_side, summary
 
 app = typer.Typer(no_args_is_help=True, help="SLA clocks: deadlines, notices, and what a policy would have made of it.")
+sla_published.register(app)
 
 
 class ApplyTo(StrEnum):

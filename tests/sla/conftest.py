@@ -7,6 +7,8 @@ import pytest
 from psycopg2.extensions import connection as Connection
 from sla_desk import POLICY, Desk
 
+pytest.register_assert_rewrite("sla_comparing")
+
 
 @pytest.fixture
 def desk(owner: Connection, organization: UUID) -> Desk:

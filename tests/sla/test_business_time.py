@@ -2,17 +2,16 @@
 
 from datetime import UTC, date, datetime, timedelta
 from time import perf_counter
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from minute_counter import DAYS, open_minutes
 
 from desk.errors import InvalidInput
 from desk.sla.calendar import Calendar
 from desk.sla.public_holidays import public_holidays
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 OFFICE = {"timezone": "Europe/Berlin", "hours": {day: [["09:00", "17:00"]] for day in DAYS[:5]}}
 
 # A zone and a moment near which its clocks change: by an hour both ways, by half an hour, at midnight, at a minute past
@@ -34,47 +33,6 @@ CHANGES = [
     ("Asia/Kathmandu", "2024-02-29"),
     ("UTC", "2024-12-31"),
 ]
-
-
-def in_minutes(text: str) -> int:
-    return int(text[:2]) * 60 + int(text[3:])
-
-
-def covers(ranges: list, minute: int) -> bool:
-    """Whether a minute of a day lies in ranges that begin on that day, before midnight."""
-    return any(
-        in_minutes(a) <= minute < in_minutes(b) if in_minutes(b) > in_minutes(a) else minute >= in_minutes(a)
-        for a, b in ranges
-    )
-
-
-def spills(ranges: list, minute: int) -> bool:
-    """Whether a minute of the next day lies in what runs over midnight."""
-    return any(minute < in_minutes(b) for a, b in ranges if in_minutes(b) <= in_minutes(a))
-
-
-def is_open(calendar: dict, local: datetime) -> bool:
-    day, before = local.date(), local.date() - timedelta(days=1)
-    minute = local.hour * 60 + local.minute
-    if day.isoformat() in calendar.get("holidays", ()):
-        return False
-    special, week, breaks = calendar.get("date_hours", {}), calendar["hours"], calendar.get("breaks", {})
-    if day.isoformat() in special:
-        found = covers(special[day.isoformat()], minute)
-    else:
-        found = (
-            covers(week.get(DAYS[day.weekday()], []), minute)
-            or spills(week.get(DAYS[before.weekday()], []), minute)
-            or spills(special.get(before.isoformat(), []), minute)
-        )
-    on_break = covers(breaks.get(day.isoformat(), []), minute) or spills(breaks.get(before.isoformat(), []), minute)
-    return found and not on_break
-
-
-def open_minutes(calendar: dict, start: datetime, count: int) -> list[datetime]:
-    zone = ZoneInfo(calendar["timezone"])
-    moments = (start + timedelta(minutes=number) for number in range(count))
-    return [moment for moment in moments if is_open(calendar, moment.astimezone(zone))]
 
 
 @st.composite
