@@ -105,8 +105,9 @@ def _webhooks(given: Any, reach: Reach) -> dict[str, Webhook]:
         for place, webhook in enumerate(entries, 1):
             with reading(f"webhook {place}"):
                 _object(webhook, ("name", "url", "secret", "kinds", "on"))
-                name = webhook["name"]
-                _name(name)
+                with reading("name"):
+                    name = webhook["name"]
+                    _name(name)
                 if name in found:
                     raise InvalidInput(f"the name {name!r} is there twice.")
                 with reading("url"):
@@ -170,8 +171,8 @@ def _quiet(given: Mapping[str, Any]) -> tuple[dict[str, Any] | None, tuple[str, 
         if quiet is None:
             return {}, None
         _object(quiet, ("hours", "holds"))
-        hours = quiet["hours"]
         with reading("hours"):
+            hours = quiet["hours"]
             _object(hours, WEEKDAYS)
         checked_calendar({"timezone": "UTC", "hours": hours})
         week = Calendar.from_dict({"timezone": "UTC", "hours": hours}).weekly

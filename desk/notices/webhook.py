@@ -125,7 +125,8 @@ def _retry_after(given: str | None, now: datetime) -> float | None:
     if given is None:
         return None
     try:
-        seconds = float(given) if given.strip().isdigit() else (parsedate_to_datetime(given) - now).total_seconds()
+        is_number = given.isascii() and given.strip().isdigit()
+        seconds = float(given) if is_number else (parsedate_to_datetime(given) - now).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 1.0), LONGEST_RETRY_AFTER_SECONDS)

@@ -91,6 +91,8 @@ def _what(line: Line) -> str:
     metric = _METRICS.get(line.metric or "", "deadline")
     if line.kind == BREACH:
         return f"Missed the {metric}"
+    if line.threshold is None:
+        return f"The {metric} is running out" if line.kind == WARNING else f"Escalated: the {metric}"
     share = "The whole" if line.threshold == 100 else f"{line.threshold} %"
     return f"{share} of the {metric}"
 
