@@ -131,7 +131,7 @@ REFUSALS = [
     ({"quiet_hours": {"hours": {"monday": []}}}, "quiet_hours: hours: 'monday' is unknown"),
     ({"quiet_hours": {"hours": {"mon": [["20:00", "25:00"]]}}}, "'25:00' is no time of day"),
     ({"quiet_hours": {"hours": {"mon": [["20:00", "22:00"], ["21:00", "23:00"]]}}}, "overlaps"),
-    ({"quiet_hours": {"hours": dict.fromkeys(WEEKDAYS, [["00:00", "24:00"]])}},
+    ({"quiet_hours": {"hours": {day: [["00:00", "24:00"]] for day in WEEKDAYS}}},
      "quiet_hours: they never end"),
     ({"agents": []}, "agents: it must be an object"),
     ({"agents": {"kim": {}}}, "agents: kim: address"),
