@@ -16,6 +16,7 @@ from brokers import in_transaction
 from desk import database, log, organizations
 from desk.errors import DeliveryFailed, DeliveryRefused, InvalidInput, NotFound
 from desk.notices import gathering, mail, outbox, webhook
+from desk.notices.wording import one_line
 
 QUEUE = "notices"
 THROWS = (NotFound, InvalidInput, DeliveryRefused)  # trying again would not help
@@ -73,7 +74,7 @@ def _carry(
     try:
         send(what)
     except (Exception, TimeLimitExceeded) as error:
-        reason = str(error) if isinstance(error, DeliveryFailed) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, DeliveryFailed) else one_line(f"{type(error).__name__}: {error}", 200)
         is_last = message is not None and message.options.get("retries", 0) >= actor.options["max_retries"]
         state = "dead" if is_last or isinstance(error, THROWS) else "waiting"
         with database.transaction(organization) as connection:

@@ -93,8 +93,8 @@ def _what(line: Line) -> str:
         return f"Missed the {metric}"
     if line.threshold is None:
         return f"The {metric} is running out" if line.kind == WARNING else f"Escalated: the {metric}"
-    share = "The whole" if line.threshold == 100 else f"{line.threshold} %"
-    return f"{share} of the {metric}"
+    share = f"{line.threshold} % of the {metric}"
+    return share if line.kind == WARNING else f"Escalated at {share}"
 
 
 def _told(line: Line, letter: Letter) -> str:

@@ -1,8 +1,10 @@
 """`atum notices`: a document replaces all that is wanted, or nothing; secrets stay inside; a test travels as all do."""
 
 import json
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +176,18 @@ def test_a_refused_document_changes_nothing(organization, file, ask, tmp_path):
         assert outcome.stderr.count("\n") == 1
         assert run("show") == before
     assert "secret is missing, and none is stored for 'new'" in outcome.stderr
+
+
+def test_the_document_in_the_docs_is_taken_as_it_stands():
+    text = (Path(__file__).parents[2] / "docs" / "sla.md").read_text("utf-8")
+    (example,) = [block for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL) if '"webhooks"' in block]
+    wanted = read(load(example.replace("whsec_…", SECRET)), Reach())
+    assert (wanted.mail_on, sorted(wanted.agents), list(wanted.webhooks)) == (True, ["ana", "kim"], ["pager"])
+    tuesday = datetime(2026, 6, 2, 5, tzinfo=UTC)
+    monday_evening = tuesday - timedelta(hours=10, minutes=45)
+    assert wanted.quiet.until(monday_evening, "Europe/Berlin", "sla_warning") == tuesday
+    friday_night = datetime(2026, 6, 5, 21, tzinfo=UTC)
+    assert wanted.quiet.until(friday_night, "Europe/Berlin", "sla_warning") == datetime(2026, 6, 8, 5, tzinfo=UTC)
 
 
 def test_what_is_no_json_names_the_line():

@@ -41,7 +41,7 @@ def use(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
         (WARNED, "90 % of the time to resolve: The box blinks red (due 15:30)"),
         (Line("sla_breach", "Ä & ü", "first_response", 100, "low", DUE),
          "Missed the time to the first response: Ä & ü (due 15:30)"),
-        (Line("sla_escalation", "x", "next_response", 100, "low"), "The whole of the time to the next response: x"),
+        (Line("sla_escalation", "x", "next_response", 100), "Escalated at 100 % of the time to the next response: x"),
         (Line("sla_warning", "x", "resolution", 75, "low", datetime(2026, 11, 25, 8, tzinfo=UTC)),
          "75 % of the time to resolve: x (due Wed 25 Nov 09:00)"),
         (Line("sla_warning", "x", "resolution", 75, "low", datetime(2027, 1, 1, tzinfo=UTC)),
@@ -108,6 +108,7 @@ def test_a_server_that_is_away_is_one_line(monkeypatch):
     assert not isinstance(failed.value, DeliveryRefused)
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
 def test_a_wrong_password_is_tried_again_and_told_to_nobody(monkeypatch):
     office = PostOffice(password="the right one")
     office.open()
