@@ -93,12 +93,11 @@ def send_test(
     """Send a notice that says it is a test: to the agent or the queue by mail, and to every webhook that is on."""
     organization_id = _organization(org)
     with database.transaction(organization_id) as connection:
-        notification_id = store.send_test(connection, organization_id, agent)
+        notification_id, ways = store.send_test(connection, organization_id, agent)
     if as_json:
-        return show_json({"notification_id": str(notification_id)})
-    console.print(
-        f"A worker sends it; `atum notices list --org '{org}'` shows what becomes of it.", markup=False, soft_wrap=True
-    )
+        return show_json({"notification_id": str(notification_id), "ways": ways})
+    told = f"A worker sends it by {', '.join(ways)}; `atum notices list --org '{org}'` shows what becomes of it."
+    console.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
 def _oddities(wanted: Wanted) -> list[str]:

@@ -7,7 +7,8 @@ from uuid import UUID
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import Json, RealDictCursor, execute_values
 
-from desk.errors import InvalidInput, NotFound
+from desk.errors import InvalidInput
+from desk.notices.plan import ways_out
 from desk.notices.wanted import KINDS, Wanted
 from desk.sql import statement
 
@@ -109,25 +110,32 @@ def listed(connection: Connection, organization_id: UUID, limit: int = 50) -> li
         return [dict(row) for row in cursor.fetchall()]
 
 
-def send_test(connection: Connection, organization_id: UUID, agent: str | None) -> UUID:
+def send_test(connection: Connection, organization_id: UUID, agent: str | None) -> tuple[UUID, list[str]]:
     """Write a notification that says it is a test, for an agent or the queue; it travels as every other does.
 
+    Its id, and where it will go.
+
     Raises:
-        NotFound: the agent has no mail address here.
+        InvalidInput: there is no way out that is switched on; nothing is sent.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select exists (select from notice_agents where organization_id = %s and agent = %s)",
-            (organization_id, agent),
-        )
-        if agent is not None and cursor.fetchone() == (False,):
-            raise NotFound(f"There is no agent {agent!r} in the notice settings; `atum notices show` lists them.")
+    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
         cursor.execute(
             """insert into notifications (organization_id, idempotency_key, kind, recipient)
                values (%s, 'test:' || gen_random_uuid(), 'test', %s) returning id""",
             (organization_id, agent),
         )
-        return cursor.fetchone()[0]  # type: ignore[index]  # it was just made
+        (row,) = cursor.fetchall()
+        cursor.execute(statement("desk.notices", "deliverable"), row)
+        (notice,) = cursor.fetchall()
+    ways = ways_out(notice, notice["at"])
+    who = "the queue" if agent is None else repr(agent)
+    if not any(way.channel == "mail" for way in ways) and agent is not None:
+        raise InvalidInput(
+            f"No mail would reach {who}; `atum notices show` tells who wants mail, and whether it is on."
+        )
+    if not ways:
+        raise InvalidInput(f"Neither a mail to {who} nor a webhook is switched on; `atum notices show` tells what is.")
+    return row["id"], [f"{way.channel} {way.address}" for way in ways]
 
 
 def _agent(row: dict[str, Any]) -> dict[str, Any]:

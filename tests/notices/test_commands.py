@@ -103,6 +103,7 @@ def test_a_test_goes_to_the_agent_and_every_webhook_and_is_listed(organization, 
     want(mail={"queue": ["duty@acme.example"]}, agents=KIM,
          webhooks=[{"name": "pager", "url": hook.url, "secret": SECRET, "kinds": ["sla_breach"]}])  # fmt: skip
     made = run("test", "--agent", "kim")
+    assert made["ways"] == ["mail kim@acme.example", "webhook pager"]
     run("test")
     work_off(broker, "sla", "notices")
     assert sorted(mail["To"] for mail in post_office.mails) == ["duty@acme.example", "kim@acme.example"]
@@ -197,6 +198,11 @@ def test_what_is_no_json_names_the_line():
         load("[" * 200_000)
 
 
-def test_nobody_is_sent_a_test_who_has_no_address(organization):
-    with pytest.raises(Exception, match="There is no agent 'nobody' in the notice settings"):
-        CliRunner().invoke(app, ["test", "--org", "Acme", "--agent", "nobody"], catch_exceptions=False)
+@pytest.mark.parametrize(("agent", "told"), [(["--agent", "nobody"], "No mail would reach 'nobody'"),
+                                             ([], "Neither a mail to the queue nor a webhook")])  # fmt: skip
+def test_a_test_that_could_go_nowhere_is_refused_and_sends_nothing(organization, want, ask, agent, told):
+    want(mail={}, agents=KIM)
+    with pytest.raises(InvalidInput, match=told):
+        CliRunner().invoke(app, ["test", "--org", "Acme", *agent], catch_exceptions=False)
+    assert ask("select count(*) from notifications") == [0]
+    assert ask("select count(*) from dramatiq.queue") == [0]

@@ -217,6 +217,38 @@ def test_what_was_switched_off_while_it_waited_is_dropped_with_the_reason(want, 
     assert (post_office.mails, hook.posts) == ([], [])
 
 
+def test_what_was_deleted_while_it_waited_is_dropped(want, notify, ask, impatient, post_office, receiver):
+    hook = receiver()
+    want(mail={}, agents=KIM, webhooks=[{"name": "pager", "url": hook.url, "secret": SECRET}])
+    post_office.close()
+    notice = notify()
+    with working(broker, queues={"sla"}):
+        until(lambda: ask("select count(*) from notification_deliveries") == [2], "it is planned")
+    jobs.gather_mail.send(*ask("select array[organization_id::text, address, agent] from notification_deliveries"
+                               " where channel = 'mail'")[0])  # fmt: skip
+    with working(broker, queues={"notices"}):
+        until(
+            lambda: ask("select count(*) from dispatches where error is not null and channel = 'mail'") == [1], "tried"
+        )
+        ask("delete from notifications where id = %s", notice)
+        post_office.open()
+        until(lambda: ask(LEFT) == [0], "all is done")
+    assert ask("select state, error from dispatches where channel = 'mail'") == [
+        ("dropped", "the tickets were deleted meanwhile")
+    ]
+    assert post_office.mails == []
+
+
+def test_an_organization_goes_with_all_of_its_notices(want, notify, ask, organization, post_office):
+    want(mail={}, agents=KIM, webhooks=[{"name": "pager", "url": "https://hooks.example/", "secret": SECRET}])
+    notify()
+    with working(broker, queues={"sla"}):
+        until(lambda: ask("select count(*) from notification_deliveries") == [2], "it is planned")
+    ask("delete from organizations where id = %s", organization)
+    for table in ("notice_settings", "notice_agents", "notice_webhooks", "dispatches", "notification_deliveries"):
+        assert ask(f"select count(*) from {table}") == [0], table
+
+
 def test_organizations_tell_only_their_own(want, notify, ask, owner, post_office):
     other = new_organization(owner, "Other")
     want(mail={"from": "acme@acme.example"}, agents=KIM)
