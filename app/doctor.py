@@ -148,7 +148,7 @@ def _mail() -> Iterator[Finding]:
         row: Any = cursor.fetchone()
     if not row["organizations"]:
         return
-    wanted = f"{row['organizations']} organizations want mail"
+    wanted = f"Organizations that want mail: {row['organizations']}"
     try:
         where = mail.server()
         mail.probe(where)

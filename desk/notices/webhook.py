@@ -99,8 +99,7 @@ def send(post: Post) -> None:
     except httpcore2.TimeoutException:
         raise DeliveryFailed(f"{post.host} did not answer within {STEP_TIMEOUT_SECONDS:g} seconds.") from None
     except (httpcore2.NetworkError, httpcore2.ProtocolError, ssl.SSLError, OSError) as error:
-        reason = one_line(str(error), 200) or type(error).__name__
-        raise DeliveryFailed(f"{post.host} cannot be reached: {reason}") from None
+        raise DeliveryFailed(f"{post.host} cannot be reached: {_cause_of(error)}") from None
     judge(post.host, status, headers.get("retry-after"))
 
 
@@ -118,6 +117,13 @@ def judge(host: str, status: int, retry_after: str | None = None, now: datetime 
         raise DeliveryRefused(f"{host} answered {status}, a redirect; redirects are not followed.")
     gone = " It is gone: take it out of the settings." if status == 410 else ""
     raise DeliveryRefused(f"{host} answered {status}.{gone}")
+
+
+def _cause_of(error: BaseException) -> str:
+    """The system's own words, below those of the libraries around it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return one_line(str(error), 200) or type(error).__name__
 
 
 def _retry_after(given: str | None, now: datetime) -> float | None:

@@ -31,14 +31,14 @@ def test_the_doctor_looks_at_the_mail_server_where_mails_are_wanted(
     want(mail={}, agents=KIM)
     want(of=new_organization(owner, "Other"), mail={"queue": ["duty@other.example"]})
     ((status, found),) = mail_finding()
-    assert (status, found) == ("ok", f"2 organizations want mail; 127.0.0.1:{post_office.port} answers.")
+    assert (status, found) == ("ok", f"Organizations that want mail: 2; 127.0.0.1:{post_office.port} answers.")
     post_office.close()
     ((status, found),) = mail_finding()
     assert status == "fail"
     assert "does not answer" in found
     monkeypatch.delenv("ATUM_SMTP_URL")
     settings.cache_clear()
-    assert mail_finding() == [("fail", "2 organizations want mail. No mail server is configured (ATUM_SMTP_URL).")]
+    assert mail_finding() == [("fail", "Organizations that want mail: 2. No mail server is configured (ATUM_SMTP_URL).")]
 
 
 def test_the_figures_tell_what_waits_and_what_ended(want, notify, ask, post_office, receiver):
