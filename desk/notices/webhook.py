@@ -121,9 +121,9 @@ def judge(host: str, status: int, retry_after: str | None = None, now: datetime 
 
 def _cause_of(error: BaseException) -> str:
     """The system's own words, below those of the libraries around it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return one_line(str(error), 200) or type(error).__name__
+    while (below := error.__cause__ or error.__context__) is not None and isinstance(below, OSError):
+        error = below
+    return one_line(getattr(error, "strerror", None) or str(error), 200) or type(error).__name__
 
 
 def _retry_after(given: str | None, now: datetime) -> float | None:

@@ -38,7 +38,8 @@ def test_the_doctor_looks_at_the_mail_server_where_mails_are_wanted(
     assert "does not answer" in found
     monkeypatch.delenv("ATUM_SMTP_URL")
     settings.cache_clear()
-    assert mail_finding() == [("fail", "Organizations that want mail: 2. No mail server is configured (ATUM_SMTP_URL).")]
+    told = "Organizations that want mail: 2. No mail server is configured (ATUM_SMTP_URL)."
+    assert mail_finding() == [("fail", told)]
 
 
 def test_the_figures_tell_what_waits_and_what_ended(want, notify, ask, post_office, receiver):

@@ -66,7 +66,7 @@ def test_an_answer_without_end_is_not_read(receiver):
 def test_nobody_there_is_tried_again():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        with pytest.raises(DeliveryFailed, match=r"cannot be reached: .*refused|Connect call failed") as failed:
+        with pytest.raises(DeliveryFailed, match="cannot be reached: Connect call failed") as failed:
             send(post(f"http://127.0.0.1:{taken.getsockname()[1]}/"))
     assert not isinstance(failed.value, DeliveryRefused)
 
