@@ -86,7 +86,7 @@ def test_what_is_gathered_once_is_not_gathered_again(mail_id, organization):
         assert gathering.gather(connection, organization, "kim@acme.example", "kim") == gathering.Gathered()
 
 
-@pytest.mark.parametrize("key", [str(uuid4()), "x"])
+@pytest.mark.parametrize("key", [str(uuid4()), "x"], ids=["unknown", "no id"])
 def test_what_is_not_there_cannot_be_taken(organization, key):
     with pytest.raises(NotFound), database.transaction(organization) as connection:
         outbox.take_post(connection, organization, key, FIRST)
