@@ -91,7 +91,7 @@ def _agents(given: Any) -> dict[str, Agent]:
                 with reading("address"):
                     address = mail_address(agent["address"])
                 hours, holds = _quiet(agent)
-                kinds = _kinds(agent, "kinds", KINDS) if "kinds" in agent else None
+                kinds = None if agent.get("kinds") is None else _kinds(agent, "kinds", KINDS)
                 found[name] = Agent(address, _switch(agent), kinds, _zone(agent), hours, holds)
     return found
 
@@ -189,7 +189,7 @@ def _zone(given: Mapping[str, Any]) -> str | None:
 
 def _kinds(given: Mapping[str, Any], name: str, usual: tuple[str, ...]) -> tuple[str, ...]:
     with reading(name):
-        kinds = _list(given.get(name, list(usual)))
+        kinds = usual if given.get(name) is None else _list(given[name])
         unknown = [str(kind)[:40] for kind in kinds if kind not in KINDS]
         if unknown:
             raise InvalidInput(f"{unknown[0]!r} is none of {', '.join(KINDS)}.")

@@ -191,6 +191,16 @@ def test_the_document_in_the_docs_is_taken_as_it_stands():
     assert wanted.quiet.until(friday_night, "Europe/Berlin", "sla_warning") == datetime(2026, 6, 8, 5, tzinfo=UTC)
 
 
+def test_null_means_the_usual():
+    agent = {"address": "kim@acme.example", "kinds": None, "timezone": None}
+    given = {"timezone": None, "mail": {"from": None, "queue": None, "kinds": None}, "agents": {"kim": agent},
+             "webhooks": [{"name": "a", "url": "https://a.b/", "secret": SECRET, "kinds": None}]}  # fmt: skip
+    wanted = read(given, Reach())
+    assert wanted.mail_kinds == wanted.webhooks["a"].kinds == ("sla_breach", "sla_escalation", "sla_warning")
+    assert wanted.agents["kim"].kinds is None
+    assert read({"mail": {"kinds": []}}, Reach()).mail_kinds == ()
+
+
 def test_what_is_no_json_names_the_line():
     with pytest.raises(InvalidInput, match=r"no JSON: .*line 2"):
         load("{\n x")

@@ -12,7 +12,7 @@ from actors import notices as jobs
 from actors import sla
 from brokers import broker
 from desk import database
-from desk.notices import store
+from desk.notices import store, webhook
 from desk.settings import settings
 from pgbroker import dead_letters
 
@@ -308,18 +308,25 @@ def test_a_receiver_that_fails_is_tried_again_under_the_same_id(want, notify, as
     assert len({body for _, body in hook.posts}) == 1
 
 
-def test_a_receiver_that_hangs_takes_one_thread_and_no_mail_waits_for_it(want, notify, ask, post_office, receiver):
+def test_a_receiver_that_hangs_takes_one_thread_and_no_mail_waits_for_it(
+    want, notify, ask, impatient, post_office, receiver, monkeypatch
+):
+    monkeypatch.setattr(webhook, "DEADLINE_SECONDS", 60.0)
+    monkeypatch.setattr(webhook, "STEP_TIMEOUT_SECONDS", 60.0)
     slow = receiver()
     slow.answers = [slow.hang]
     want(mail={}, agents=KIM, webhooks=[{"name": "slow", "url": slow.url, "secret": SECRET}])
     with working(broker, threads=2):
         for number in range(10):
             notify(subject=f"Number {number}")
-        until(lambda: len(post_office.mails) > 0 and ask("select count(*) from dispatches where channel = 'mail'"
-              " and state = 'waiting'") == [0] and ask("select count(*) from notifications where delivered_at is null")
-              == [0], "every mail has left", timeout_seconds=14)  # fmt: skip
+        until(lambda: slow.posts, "the first post hangs")
+        until(lambda: [row[2] for row in ask(STATES) if row[0] == "mail"] == ["sent"] * 10, "every mail has left")
         assert len(slow.posts) == 1
+        assert ask("select actor_name from dramatiq.queue where state = 'consumed'") == ["post_webhook"]
+        slow.answers = [200]
         slow.closing.set()
+        until(lambda: ask(LEFT) == [0], "all posts have left")
+    assert {row[2] for row in ask(STATES)} == {"sent"}
 
 
 def test_an_address_inside_is_refused_whatever_an_organization_wants(want, notify, ask, receiver, monkeypatch):
