@@ -1,5 +1,5 @@
 """The jobs. An actor takes ids, calls the desk, returns; rules live in `desk`, delivery lives in `pgbroker`."""
 
-from actors import kb, sla, tickets, upkeep
+from actors import kb, notices, sla, tickets, upkeep
 
-__all__ = ["kb", "sla", "tickets", "upkeep"]
+__all__ = ["kb", "notices", "sla", "tickets", "upkeep"]

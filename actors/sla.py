@@ -41,7 +41,7 @@ def help_sweep() -> None:
 
 @dramatiq.actor(queue_name="sla", max_retries=8, time_limit=60_000, throws=(NotFound, InvalidInput))
 def deliver_notification(organization_id: str, notification_id: str) -> None:
-    """Put a notification into the inbox of whom it is for."""
+    """Put a notification into the inbox of whom it is for, and send what carries it by mail and webhook."""
     with in_transaction(organization_id) as connection:
         found = deliver(connection, notification_id)
     _log.info(
@@ -52,6 +52,7 @@ def deliver_notification(organization_id: str, notification_id: str) -> None:
         threshold=found.threshold,
         recipient=found.recipient,
         again=found.again,
+        ways=found.ways,
     )
 
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from app.commands import evaluate, install, kb, model, queue, sla, tickets
+from app.commands import evaluate, install, kb, model, notices, queue, sla, tickets
 from app.output import errors
 from desk.errors import DeskError
 from pgbroker.errors import PgBrokerError
@@ -21,6 +21,7 @@ install.register(app)
 app.add_typer(kb.app, name="kb")
 app.add_typer(tickets.app, name="tickets")
 app.add_typer(sla.app, name="sla")
+app.add_typer(notices.app, name="notices")
 queue.register(app)
 app.add_typer(model.app, name="model")
 app.add_typer(evaluate.app, name="eval")

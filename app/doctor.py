@@ -13,8 +13,9 @@ from app.glance import BEAT_LOST_SECONDS, glance
 from app.install import pending
 from app.web.health import QUEUE_STUCK_SECONDS, TICK_LATE_SECONDS
 from desk import database
-from desk.errors import DatabaseUnavailable, ModelUnavailable, SettingsError
+from desk.errors import DatabaseUnavailable, DeliveryFailed, ModelUnavailable, SettingsError
 from desk.kb import model
+from desk.notices import mail
 from desk.settings import settings
 from desk.sql import statement
 
@@ -42,7 +43,7 @@ def examine() -> list[Finding]:
     database_findings = list(_database())
     findings += database_findings
     if database_findings[-1].status == "ok":
-        for check in (_schema, _roles, _vector, _workers, _scheduler, _dead_letters):
+        for check in (_schema, _roles, _vector, _workers, _scheduler, _mail, _dead_letters):
             findings += _guarded(check)
     return [*findings, *_model()]
 
@@ -139,6 +140,23 @@ def _scheduler() -> Iterator[Finding]:
     # While nothing runs at all it is no fault of the scheduler's; while workers run, SLA clocks go unwatched.
     late = pulse["processes"] > 0 and age_seconds is not None
     yield Finding("scheduler", "fail" if late else "warn", found, "Start `periodiq brokers schedules`, or `atum up`.")
+
+
+def _mail() -> Iterator[Finding]:
+    with glance() as cursor:
+        cursor.execute("select notices_want_mail() as organizations")
+        row: Any = cursor.fetchone()
+    if not row["organizations"]:
+        return
+    wanted = f"Organizations that want mail: {row['organizations']}"
+    try:
+        where = mail.server()
+        mail.probe(where)
+    except DeliveryFailed as error:
+        do = "Correct ATUM_SMTP_URL or start the server; then `atum dead list` and `atum dead retry`."
+        yield Finding("mail", "fail", f"{wanted}. {error}", do)
+        return
+    yield Finding("mail", "ok", f"{wanted}; {where} answers.")
 
 
 def _dead_letters() -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """Which processes the desk consists of, how each is started, and when it is ready.
 
-The queues of each worker are those of the units in deploy/: tickets and upkeep, sla, kb.
+The queues of each worker are those of the units in deploy/: tickets, notices and upkeep, sla, kb.
 """
 
 import socket
@@ -16,7 +16,7 @@ from app.up import Child, ChildFailed, Processes
 from desk.errors import DatabaseUnavailable
 
 QUEUES: dict[str, tuple[str, ...]] = {
-    "jobs": ("tickets", "upkeep"),
+    "jobs": ("tickets", "notices", "upkeep"),
     "sla": ("sla",),
     "kb": ("kb",),
 }

@@ -27,3 +27,18 @@ class ModelUnavailable(DeskError):
 
 class InUse(DeskError):
     """What should be deleted is still used; the message says by what."""
+
+
+class DeliveryFailed(DeskError):
+    """A mail or a webhook did not get through this time; trying again may help.
+
+    `retry_after_seconds`: when the receiver asked to be tried again; None: it said nothing.
+    """
+
+    def __init__(self, reason: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeliveryRefused(DeliveryFailed):
+    """A mail or a webhook was refused for good: trying again would not help."""

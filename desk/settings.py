@@ -2,12 +2,15 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from desk.errors import SettingsError
+from desk.errors import InvalidInput, SettingsError
+from desk.notices.addresses import sender
+from desk.notices.mail_server import MailServer
+from desk.notices.reach import Reach
 
 
 def _postgres_url(url: str) -> str:
@@ -18,6 +21,34 @@ def _postgres_url(url: str) -> str:
 
 def _absolute(path: Path) -> Path:
     return path.expanduser().resolve()
+
+
+def _smtp_url(url: SecretStr) -> SecretStr:
+    try:
+        MailServer.read(url.get_secret_value())
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
+    return url
+
+
+def _sender(text: str) -> str:
+    try:
+        sender(text)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _listed(text: Any) -> Any:
+    return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
+
+
+def _reach(entries: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        Reach.read(entries)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
+    return entries
 
 
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
@@ -53,6 +84,16 @@ class Settings(BaseSettings):
     web_port: int = Field(default=8000, ge=1, le=65535, description="port the API listens on")
     api_token: SecretStr | None = Field(
         default=None, description="when set, the API wants it as `Authorization: Bearer …`"
+    )
+
+    smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] | None = Field(
+        default=None, description="the mail server: smtp://user:password@host:587?starttls=yes, or smtps://…"
+    )
+    mail_from: Annotated[str, AfterValidator(_sender)] | None = Field(
+        default=None, description="who mails are from, where the organization names nobody"
+    )
+    webhooks_may_reach: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_reach)] = Field(
+        default=(), description="hosts and networks off the public internet that webhooks may be sent to"
     )
 
     log_format: Literal["console", "json"] = Field(

@@ -80,6 +80,7 @@ class Tables(Collector):
             with glance(timeout_seconds=SCRAPE_TIMEOUT_SECONDS) as cursor:
                 yield from _desk(cursor)
                 yield from _sweep(cursor)
+                yield from _notices(cursor)
             up = 1
         except DatabaseUnavailable:
             pass
@@ -154,6 +155,19 @@ def _sweep(cursor: Any) -> Iterator[Metric]:
     for name, meaning in _SWEEP_FIGURES.items():
         if row.get(name) is not None:
             yield GaugeMetricFamily(f"atum_sla_sweep_{name}", meaning, value=row[name])
+
+
+def _notices(cursor: Any) -> Iterator[Metric]:
+    cursor.execute(statement("app.web", "notice_figures"))
+    waiting = _gauge("atum_notices_waiting", "Mails and posts that are to leave, and what waits for one.", ["channel"])
+    oldest = _gauge("atum_notices_oldest_waiting_age_seconds", "How long the oldest of them waits.", ["channel"])
+    ended = _gauge("atum_notices_last_5_minutes", "Mails and posts that ended.", ["channel", "outcome"])
+    for row in cursor.fetchall():
+        waiting.add_metric([row["channel"]], row["waiting"])
+        oldest.add_metric([row["channel"]], row["oldest_waiting_age_seconds"])
+        for outcome in ("sent", "dead", "dropped"):
+            ended.add_metric([row["channel"], outcome], row[outcome])
+    yield from (waiting, oldest, ended)
 
 
 def _gauge(name: str, meaning: str, labels: list[str]) -> GaugeMetricFamily:

@@ -1,6 +1,7 @@
 """The end of what has been kept long enough, in small batches, each a transaction of its own.
 
-Per organization and by its settings: finished messages, ticket events, audit rows. For everybody: ticks, worker
+Per organization and by its settings: finished messages, mails and posts that have ended, ticket events, notifications,
+audit rows. For everybody: ticks, worker
 processes and sweeps long gone, finished messages of no organization. Dead letters stay until a person retries or
 discards them.
 """
@@ -21,6 +22,8 @@ class Cleaned:
     finished_messages: int
     ticket_events: int
     audit_rows: int
+    deliveries: int = 0
+    notifications: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ def clean_up(organization_id: UUID) -> Cleaned:
         _delete("clean_finished", organization_id),
         _delete("clean_events", organization_id),
         _delete("clean_audit", organization_id),
+        _delete("clean_dispatches", organization_id) + _delete("clean_dropped", organization_id),
+        _delete("clean_notifications", organization_id),
     )
 
 

@@ -1,0 +1,10 @@
+-- Notifications of one organization beyond its keep_events_days, read or not. Called by desk.upkeep.retention; index:
+-- notifications_by_age. What was crossed stays in sla_crossings: nothing is told anew.
+delete from notifications
+ where id in (
+       select n.id
+         from notifications n
+        where n.organization_id = %(organization_id)s and n.delivered_at is not null
+          and n.created_at < (select now() - make_interval(days => s.keep_events_days) from organization_settings s
+                               where s.organization_id = %(organization_id)s)
+        limit %(batch)s)
