@@ -104,7 +104,7 @@ class BulkQueue(DramatiqQueue):
     """A queue of ours, which takes many messages at once."""
 
     def send_all(self, numbers: Sequence[int]) -> None:
-        self.broker.send_many([self.actor.message(number) for number in numbers])
+        self.broker.send_many(self.actor.message(number) for number in numbers)
 
 
 class Stub(Contender):

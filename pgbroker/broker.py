@@ -108,17 +108,23 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
         return message
 
     def send_many(self, messages: Iterable[Message[Any]], *, delay: float | None = None) -> list[Message[Any]]:
-        """Send messages in one statement: all of them or, when it raises, none. Errors as in `enqueue`."""
-        messages = list(messages)
-        for message in messages:
+        """Send messages in one statement: all of them or, when it raises, none. Errors as in `enqueue`.
+
+        They are drawn from `messages` while the database takes in those before: with a generator, making them takes no
+        time of its own.
+        """
+
+        def row(message: Message[Any]) -> Row:
             self.emit_before("enqueue", message, delay)
-        rows = Rows(messages, delay, self._row)
-        messages = self._sender.send_many(messages, rows)
+            return self._row(message, delay)
+
+        rows = Rows(messages, row)
+        sent = self._sender.send_many(rows)
         for queue_name in rows.queue_names():
             self._look(queue_name)
-        for message in messages:
+        for message in sent:
             self.emit_after("enqueue", message, delay)
-        return messages
+        return sent
 
     def ring(self, *queue_names: str) -> None:
         """Wake idle workers of these queues, all of this broker's by default: for whoever sent inside a transaction of

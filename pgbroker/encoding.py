@@ -6,18 +6,20 @@ it.
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from dramatiq.common import q_name
+from dramatiq.encoder import JSONEncoder
 from dramatiq.message import Message, get_encoder
 
 from pgbroker.errors import MessageRefused, NotAMessage
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-_DOUBTFUL = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]|NaN|Infinity")
+_DOUBTFUL = re.compile(r"\\u0000|\\u[dD][89a-fA-F]|NaN|Infinity")
 _LARGEST_DELAY_MS = 10 * 366 * 86_400_000
 _INT4 = 2**31
 _EXPECTED = {"actor_name": str, "args": tuple, "kwargs": dict, "options": dict, "message_timestamp": int}
@@ -26,7 +28,9 @@ _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _FIELDS = tuple(field.name for field in fields(Message))
 _NUMBER = (int, float)
+_usual = json.JSONEncoder(separators=(",", ":")).encode
 _TEXT_OR_NONE = (str, type(None))
+_TEXT_OPTIONS = {"unique_key", "tenant", "run_key"}
 
 
 class Row(NamedTuple):
@@ -63,41 +67,31 @@ class Row(NamedTuple):
 
 
 class Rows:
-    """The rows of many messages, each made by `make` (message, delay in ms) when it is first asked for, and kept."""
+    """The rows of many messages, each made by `make` when it is first asked for, and kept. The messages are drawn from
+    their iterable as late as that."""
 
-    def __init__(
-        self,
-        messages: Sequence[Message[Any]],
-        delay_ms: float | None,
-        make: Callable[[Message[Any], float | None], Row],
-    ) -> None:
-        self._messages = messages
-        self._delay_ms = delay_ms
+    def __init__(self, messages: Iterable[Message[Any]], make: Callable[[Message[Any]], Row]) -> None:
+        self._coming = iter(messages)
         self._make = make
-        self._made: list[Row] = []
+        self.messages: list[Message[Any]] = []  # those that were drawn
+        self.made: list[Row] = []
 
     def all(self) -> list[Row]:
         """Every row, in the messages' order. Raises MessageRefused."""
-        self.make(len(self._messages))
-        return self._made
+        self.next(None)
+        return self.made
 
-    def make(self, how_many: int) -> list[Row]:
+    def next(self, how_many: int | None) -> list[Row]:
         """The next rows, at most so many of them. Raises MessageRefused."""
-        begin = len(self._made)
-        self._made += [self._make(message, self._delay_ms) for message in self._messages[begin : begin + how_many]]
-        return self._made[begin:]
-
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    @property
-    def plain(self) -> bool:
-        """Whether all are due now and none has a unique_key."""
-        return not self._delay_ms and not any(message.options.get("unique_key") for message in self._messages)
+        drawn = list(islice(self._coming, how_many))
+        made = [self._make(message) for message in drawn]
+        self.messages += drawn
+        self.made += made
+        return made
 
     def queue_names(self) -> set[str]:
         """The queues of those that were made."""
-        return {row.queue_name for row in self._made}
+        return {row.queue_name for row in self.made}
 
 
 def row_of(
@@ -119,8 +113,8 @@ def row_of(
     priority = options.get("priority", priority)
     if isinstance(priority, bool) or not isinstance(priority, int) or not -_INT4 <= priority < _INT4:
         raise refuse(f"its priority must be a whole number of 32 bits, but it is {priority!r}.")
-    for option in ("unique_key", "tenant", "run_key"):
-        if not isinstance(options.get(option), _TEXT_OR_NONE):
+    for option in _TEXT_OPTIONS & options.keys():
+        if not isinstance(options[option], _TEXT_OR_NONE):
             raise refuse(f"its {option} must be text, but it is {options[option]!r}.")
     if not _is_uuid(message.message_id):
         raise refuse(f"its id must be a UUID, but it is {message.message_id!r}.")
@@ -132,15 +126,15 @@ def row_of(
         message.options.pop("eta", None)  # the row's run_at says when
 
     try:
-        encoded = get_encoder().encode({name: getattr(message, name) for name in _FIELDS})
+        encoded = _encoded({name: getattr(message, name) for name in _FIELDS})
     except (TypeError, ValueError, RecursionError) as error:
-        raise refuse(f"JSON cannot hold it ({error}).") from error
+        raise refuse(f"JSON cannot hold it ({error}).") from None
     if len(encoded) > largest_bytes:
         raise refuse(f"it takes {len(encoded):,} bytes, {largest_bytes:,} are allowed. Store the data and send its id.")
     try:
         text = _checked(encoded)
     except ValueError as error:
-        raise refuse(f"{error}.") from error
+        raise refuse(f"{error}.") from None
     return Row(
         message.message_id, queue_name, priority, delay, options.get("unique_key"), options.get("tenant"),
         run_key, (run_at_most or 1) if run_key else None, text,
@@ -197,12 +191,20 @@ def _json(message: Message[Any]) -> Any:
     return json.loads(_checked(message.encode()))
 
 
-def _checked(encoded: bytes) -> str:
+def _encoded(values: dict[str, Any]) -> str | bytes:
+    """As Dramatiq's encoder has it: text in ASCII where it is the usual one, which is made but once here."""
+    encoder = get_encoder()
+    return _usual(values) if type(encoder) is JSONEncoder else encoder.encode(values)
+
+
+def _checked(encoded: str | bytes) -> str:
     """`encoded` as text that jsonb takes. Raises ValueError with the reason."""
-    if encoded[:1] not in b'{["0123456789-tfn':
-        raise ValueError("its encoder does not produce JSON")
-    text = encoded.decode("utf-8")
-    if _DOUBTFUL.search(encoded):
+    if isinstance(encoded, bytes):
+        if encoded[:1] not in b'{["0123456789-tfn':
+            raise ValueError("its encoder does not produce JSON")
+        encoded = encoded.decode("utf-8")
+    text = encoded
+    if _DOUBTFUL.search(text):
         if _NUL.search(text):
             raise ValueError("it holds a NUL character, which Postgres cannot store")
         try:

@@ -77,17 +77,25 @@ class _Desk:
         return {text: found[known] for text, known in ids.items() if known in found}
 
 
-class _Lines:
-    """A file for COPY to read."""
+class _NotPlain(Exception):
+    """COPY cannot send a message that waits for its time, or whose unique_key may be taken."""
 
-    def __init__(self, rows: Rows) -> None:
+
+class _Lines:
+    """A file for COPY to read: `first`, and then the other rows."""
+
+    def __init__(self, first: list[Row], rows: Rows) -> None:
+        self._next = first
         self._rows = rows
         self.error: BaseException | None = None  # psycopg2 would hide it behind one of its own
 
     def read(self, size: int = 0, /) -> bytes:
         """Some more lines, whatever `size`; nothing at the end."""
         try:
-            return "".join([row.line() for row in self._rows.make(_LINES_AT_ONCE)]).encode()
+            some, self._next = self._next or self._rows.next(_LINES_AT_ONCE), []
+            if any(row.unique_key is not None or row.delay_ms for row in some):
+                raise _NotPlain
+            return "".join([row.line() for row in some]).encode()
         except BaseException as error:
             self.error = error
             raise
@@ -131,45 +139,44 @@ class Sender:
             is_new = send.new
         return message if is_new else _already_there(message, row, self._connections.execute)
 
-    def send_many(self, messages: list[Message[Any]], rows: Rows) -> list[Message[Any]]:
+    def send_many(self, rows: Rows) -> list[Message[Any]]:
         """Insert messages in one statement; for one whose unique_key waits already, the one that waits."""
-        if not messages:
-            return []
         in_hand = current.get()
         connection = joined()
         if connection is not None:
             try:
                 if in_hand is not None:
                     in_hand.sent_to.update(row.queue_name for row in rows.all())
-                return _insert(messages, rows.all(), partial(run_in, connection))
+                return _insert(rows.all(), rows.messages, partial(run_in, connection))
             except psycopg2.Error as error:
                 raise self._connections.translated(error) from error
         if in_hand is not None and in_hand.in_hooks:
             in_hand.followers += rows.all()
-            return messages
+            return rows.messages
         try:
-            sent = messages if self._copy(rows) else _insert(messages, rows.all(), self._connections.execute)
+            sent = rows.messages if self._copy(rows) else _insert(rows.all(), rows.messages, self._connections.execute)
         except DatabaseAway:
             known = _known(self._connections, rows.all())
-            missing = [number for number, row in enumerate(rows.all()) if row.message_id not in known]
-            sent, inserted = list(messages), []
-            if missing:
-                left = [rows.all()[number] for number in missing]
-                inserted = _insert([messages[number] for number in missing], left, self._connections.execute)
-            for number, message in zip(missing, inserted, strict=True):
+            sent = list(rows.messages)
+            missing = [number for number, row in enumerate(rows.made) if row.message_id not in known]
+            left = [rows.made[number] for number in missing], [sent[number] for number in missing]
+            for number, message in zip(missing, _insert(*left, self._connections.execute), strict=True):
                 sent[number] = message
         self._doorbell.ring_if_possible(self._connections, rows.queue_names())
         return sent
 
     def _copy(self, rows: Rows) -> bool:
         """Insert them by COPY, the next being made while the server takes the last in; whether it could be done so."""
-        if len(rows) < _WORTH_A_COPY or not rows.plain:
+        first = rows.next(_WORTH_A_COPY)
+        if len(first) < _WORTH_A_COPY:
             return False
-        lines = _Lines(rows)
+        lines = _Lines(first, rows)
         try:
             with self._connections.transaction() as connection, connection.cursor() as cursor:
                 cursor.copy_expert(sql("send_copy"), lines)  # type: ignore[arg-type]  # COPY calls `read` alone
         except PgBrokerError as error:
+            if isinstance(lines.error, _NotPlain):
+                return False
             if lines.error is not None:
                 raise lines.error from None
             if isinstance(error, MessageRefused):
@@ -200,11 +207,13 @@ def _known(connections: Connections, rows: list[Row]) -> set[str]:
     return {ids[UUID(message_id)] for (message_id,) in found}
 
 
-def _insert(messages: list[Message[Any]], rows: list[Row], run: _Run) -> list[Message[Any]]:
+def _insert(rows: list[Row], messages: list[Message[Any]], run: _Run) -> list[Message[Any]]:
+    if not rows:
+        return []
     new = {UUID(row[0]) for row in run(sql("send"), {"rows": rows_json(rows)})}
     return [
         message if UUID(message.message_id) in new else _already_there(message, row, run)
-        for message, row in zip(messages, rows, strict=True)
+        for row, message in zip(rows, messages, strict=True)
     ]
 
 

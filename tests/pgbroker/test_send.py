@@ -110,6 +110,32 @@ def test_one_refused_among_many_keeps_all_back_though_some_are_on_their_way(brok
     assert len(look.waiting) == 1000
 
 
+def test_messages_are_drawn_while_those_before_are_on_their_way(broker, note, look):
+    drawn = []
+
+    def messages(last):
+        for number in range(300):
+            drawn.append(number)
+            yield note.message_with_options(args=(number,), **(last if number == 299 else {}))
+
+    broker.send_many(messages({}))
+    sent = broker.send_many(messages({"unique_key": "a key"}))  # COPY cannot send this one, and begins in vain
+    again = broker.send_many(note.message_with_options(unique_key="a key") for _ in range(1))
+    assert drawn == [*range(300)] * 2
+    assert again[0].message_id == sent[-1].message_id
+    assert [row["message"]["args"][0] for row in look.waiting] == [*range(300)] * 2
+
+
+def test_an_iterable_that_fails_keeps_all_back(broker, note, look):
+    def messages():
+        yield from (note.message(number) for number in range(120))
+        raise LookupError("no more of them")
+
+    with pytest.raises(LookupError, match="no more of them"):
+        broker.send_many(messages())
+    assert look.waiting == []
+
+
 def test_an_interrupt_among_many_keeps_all_back(broker, note, look, monkeypatch):
     made, interrupted_at = broker._row, 300
 
