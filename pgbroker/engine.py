@@ -109,7 +109,7 @@ class Engine:
 
     def _watch(self) -> None:
         """End connections that have been silent for a lease's time: who waits for their answers would wait for ever."""
-        while not self._stopped.wait(self._lease_seconds / 5):
+        while not self._stopped.wait(self._lease_seconds / 3):
             for line in (self._line, self._finisher, self.lifeline):
                 line.give_up(self._lease_seconds)
 

@@ -42,7 +42,7 @@ IDLE_BEAT_SECONDS = 1.0
 BEAT_SLACK_SECONDS = 0.3  # a beat later than promised by this much, and a connection that is gone: a dead process
 YOUNG_SECONDS = 0.5  # a claim so young may be newer than what its rescuer knows of processes
 HEARS_SECONDS = 2.0  # senders ring for an idle process this long after its next beat was due
-SECONDS_BETWEEN_LOOKS = 10.0  # for messages whose process has no row at all
+SECONDS_BETWEEN_LOOKS = 10.0  # for messages whose process has no row at all; by whichever process
 SECONDS_BETWEEN_PRUNES = 60.0
 MOST_DEATHS = 3  # of workers while they held a message; then it is a dead letter
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine sleeps, as the lease does
@@ -109,6 +109,7 @@ class Lifeline:
         self._beaten_at: float | None = None
         self._rescues_from = 0.0
         self._look_at = 0.0
+        self._watchers = 1  # how many processes look together, this one included
         self._retention = retention
         self._prune_at = clock() + SECONDS_BETWEEN_PRUNES * random.random()  # noqa: S311  jitter
         self._counted: Counters | None = None  # as it stands in the database
@@ -274,7 +275,7 @@ class Lifeline:
             self._beaten_at = asked_at
         self._hand_on(connection)  # what arrived with the answer
         if (missing or asked_at >= self._look_at) and clock() >= self._rescues_from:
-            self._look_at = asked_at + SECONDS_BETWEEN_LOOKS
+            self._look_at = asked_at + SECONDS_BETWEEN_LOOKS * self._watchers
             self._rescue()
         if asked_at >= self._prune_at:
             more = self._retention.prune_batch(self._line)
@@ -287,6 +288,7 @@ class Lifeline:
     def _say(self, about_itself: dict[str, Any]) -> tuple[bool, float] | None:
         """A beat, no more: whether some process missed its own, and seconds until the next; None: ours is gone."""
         due_seconds = self._interval() + BEAT_SLACK_SECONDS
+        self._watchers = 1
         answer = self._line.execute(
             sql("beat"),
             about_itself
@@ -321,9 +323,9 @@ class Lifeline:
         missing, place, watchers, *found = answer[0]
         survey = Survey(*found)
         note_levels(self._line, survey)
-        watchers = min(watchers, self._most_watchers)
-        self._holder.watched(survey, clock() - began, watchers * TURN_SECONDS * 2)
-        return missing, next_turn(survey.now.timestamp(), place, watchers)
+        self._watchers = min(watchers, self._most_watchers)
+        self._holder.watched(survey, clock() - began, self._watchers * TURN_SECONDS * 2)
+        return missing, next_turn(survey.now.timestamp(), place, self._watchers)
 
     def _newly_counted(self) -> Counters:
         """What was counted since the process registered."""

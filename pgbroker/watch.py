@@ -8,7 +8,7 @@ to tell anybody whose turn it is. A process that serves more queues than another
 look for it again look for both, so that somebody looks in every turn.
 """
 
-TURN_SECONDS = 0.9  # whatever comes is found within a second
+TURN_SECONDS = 0.95  # whatever comes is found within a second
 _EARLY = 0.05  # of a turn
 MOST_WATCHERS = 5  # of more, several look in the same turn: a beat each few seconds it must be
 
