@@ -11,7 +11,7 @@ from dramatiq.middleware import CurrentMessage
 from brokers import in_transaction
 from desk import log, organizations
 from desk.errors import InvalidInput, ModelUnavailable, NotFound
-from desk.kb import indexing
+from desk.kb import building, builds, indexing
 
 QUEUE = "kb"
 THROWS = (NotFound, InvalidInput)
@@ -44,6 +44,21 @@ def reembed(organization_id: str) -> None:
         organizations.name_of(connection, organization)
         articles = indexing.make_stale(connection, organization)
     logger.info("reembedding_started", articles=articles)
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=ONE_HUGE_ARTICLE_MS, priority=builds.LATE_PRIORITY)
+def build_model(organization_id: str, model_id: int) -> None:
+    """Make vectors that a model beside the active one lacks; activate it when none is missing and search is not worse.
+
+    A model that is not on this machine is looked for again each minute, and `atum kb models` says so.
+    """
+    try:
+        outcome = building.build(organization_id, model_id)
+    except ModelUnavailable as error:
+        logger.error("model_unavailable", reason=str(error))
+        building.unavailable(organization_id, model_id, error, indexing.MODEL_PAUSE_SECONDS)
+        return
+    logger.info("model_built", model_id=model_id, **vars(outcome))
 
 
 @dramatiq.actor(queue_name=QUEUE, time_limit=60_000)

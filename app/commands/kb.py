@@ -9,12 +9,15 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
+from app.commands import kb_models
 from app.commands.organization import CreateOrg, of_import
 from app.output import AsJson, console, errors, progress, show_json, show_table
 from desk import database, organizations
 from desk.kb import importing, search, status
 
 app = typer.Typer(no_args_is_help=True, help="The knowledge base: import a help centre, search it, see how it stands.")
+
+kb_models.register(app)
 
 Organization = Annotated[str, typer.Option("--org", help="The organization's name.")]
 

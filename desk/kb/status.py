@@ -75,8 +75,7 @@ def left(connection: Connection, organization_id: UUID) -> int:
     """How many articles are still to be indexed; dead ones are not, they wait for a person."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "select count(*) from article_index i join models m on m.id = i.model_id and m.state = 'active'"
-            " where i.organization_id = %s and i.state = 'pending'",
+            "select count(*) from article_index where organization_id = %s and state = 'pending'",
             (organization_id,),
         )
         return cursor.fetchone()[0]  # type: ignore[index]

@@ -8,6 +8,5 @@ update article_index
        taken_by = null
  where organization_id = %(organization_id)s
    and article_id = %(article_id)s
-   and model_id = %(model_id)s
    and taken_by = %(run)s
    and wanted_revision = %(revision)s
