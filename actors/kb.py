@@ -11,7 +11,7 @@ from dramatiq.middleware import CurrentMessage
 from brokers import in_transaction
 from desk import log, organizations
 from desk.errors import InvalidInput, ModelUnavailable, NotFound
-from desk.kb import building, builds, indexing
+from desk.kb import building, builds, indexing, reconciling
 
 QUEUE = "kb"
 THROWS = (NotFound, InvalidInput)
@@ -34,6 +34,12 @@ def index_articles(organization_id: str) -> None:
         indexing.try_again_later(organizations.identifier(organization_id, "organization"))
         return
     logger.info("articles_indexed", **vars(outcome))
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=ONE_HUGE_ARTICLE_MS)
+def index_dead_article(organization_id: str, article_id: str) -> None:
+    """Try an article that failed five times once more: it is searchable then, or this a dead letter that says why."""
+    indexing.index_dead(organization_id, article_id)
 
 
 @dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=60_000)
@@ -59,6 +65,22 @@ def build_model(organization_id: str, model_id: int) -> None:
         building.unavailable(organization_id, model_id, error, indexing.MODEL_PAUSE_SECONDS)
         return
     logger.info("model_built", model_id=model_id, **vars(outcome))
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=300_000)
+def reconcile_kb(organization_id: str | None = None) -> None:
+    """Compare articles, chunks and vectors, put right what is wrong, tell coverage and lag. The tick sends one each."""
+    if organization_id is None:
+        with in_transaction() as connection:
+            for identifier in organizations.all_ids(connection):
+                reconcile_kb.send_with_options(args=(str(identifier),), unique_key=f"reconcile_kb:{identifier}")
+        return
+    organization = organizations.identifier(organization_id, "organization")
+    with in_transaction(organization) as connection:
+        organizations.name_of(connection, organization)
+        found = reconciling.reconcile(connection, organization)
+    tell = logger.warning if found.repaired or found.swept else logger.info
+    tell("kb_reconciled", organization_id=organization_id, **vars(found))
 
 
 @dramatiq.actor(queue_name=QUEUE, time_limit=60_000)

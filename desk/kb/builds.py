@@ -91,7 +91,7 @@ def start(connection: Connection, organization_id: UUID, name: str, dimensions: 
         cursor.execute(
             "insert into model_builds (organization_id, model_id, activates) values (%s, %s, %s)"
             " on conflict (organization_id, model_id) do update set state = 'building', activates = excluded.activates,"
-            " started_at = now(), ended_at = null, note = null, quality = null",
+            " started_at = now(), ended_at = null, replaced_at = null, note = null, quality = null",
             (organization_id, model_id, activate),
         )
         cursor.execute(
@@ -164,17 +164,19 @@ def send(connection: Connection, organization_id: UUID, model_id: int, delay_sec
 def send_where_incomplete(organization_id: UUID) -> int:
     """Send the message of each model beside the active one that lacks vectors which can be made. Returns how many."""
     with database.transaction(organization_id) as connection:
-        if not models.beside(connection) or not models.has_vectors(connection):
-            return 0
-        with connection.cursor() as cursor:
-            cursor.execute(
-                statement("desk.kb", "incomplete_models"),
-                {"organization_id": organization_id, "most": MOST_ATTEMPTS},
-            )
-            lacking = [model_id for (model_id,) in cursor.fetchall()]
-        for model_id in lacking:
-            send(connection, organization_id, model_id)
-        return len(lacking)
+        return send_incomplete(connection, organization_id) if models.has_vectors(connection) else 0
+
+
+def send_incomplete(connection: Connection, organization_id: UUID) -> int:
+    """As `send_where_incomplete`, in a transaction of the caller's, where there is pgvector."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.kb", "incomplete_models"), {"organization_id": organization_id, "most": MOST_ATTEMPTS}
+        )
+        lacking = [model_id for (model_id,) in cursor.fetchall()]
+    for model_id in lacking:
+        send(connection, organization_id, model_id)
+    return len(lacking)
 
 
 def check(name: str) -> int:

@@ -18,8 +18,8 @@ from uuid import UUID, uuid4
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from desk import database, log
-from desk.errors import DatabaseUnavailable, ModelUnavailable
+from desk import database, log, organizations
+from desk.errors import DatabaseUnavailable, InvalidInput, ModelUnavailable
 from desk.kb import builds, chunking, embedding, store
 from desk.kb.chunking import Chunk
 from desk.kb.embedding import BadVector, Vectors
@@ -101,6 +101,37 @@ def send_overdue(due_for: timedelta = OVERDUE) -> int:
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute("select send_overdue_indexing(%s)", (due_for,))
         return cursor.fetchone()[0]  # type: ignore[index]
+
+
+def index_dead(organization_id: UUID | str, article_id: UUID | str) -> None:
+    """Try a dead article once more. Nothing is done where it is not dead any more: it was edited, or retried.
+
+    Raises:
+        InvalidInput: it fails again; the message has the article's name and what is wrong.
+        NotFound, ModelUnavailable: as `index`.
+    """
+    organization = organizations.identifier(organization_id, "organization")
+    article = organizations.identifier(article_id, "article")
+    with database.transaction(organization) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            # Its attempts stay: at the next failure it is dead again, and no further message is sent.
+            "update article_index set state = 'pending', next_try_at = now(), taken_by = null"
+            " where organization_id = %s and article_id = %s and state = 'dead'",
+            (organization, article),
+        )
+    index(organization)
+    with database.transaction(organization) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select a.external_id, i.last_error from article_index i"
+            " join articles a on a.organization_id = i.organization_id and a.id = i.article_id"
+            " where i.organization_id = %s and i.article_id = %s and i.state = 'dead'",
+            (organization, article),
+        )
+        row = cursor.fetchone()
+    if row:
+        raise InvalidInput(
+            f"The article {row[0]!r} cannot be indexed: {row[1]}. Edit it, or retry when that is mended."
+        )
 
 
 def make_stale(connection: Connection, organization_id: UUID) -> int:

@@ -26,4 +26,7 @@ select (select count(*) from articles
        (select count(*) from article_index
          where organization_id = %(organization_id)s and state = 'dead') as dead,
        (select coalesce(extract(epoch from now() - min(wanted_at)), 0)::double precision from article_index
-         where organization_id = %(organization_id)s and state = 'pending') as lag_seconds
+         where organization_id = %(organization_id)s and state = 'pending') as lag_seconds,
+       -- since the first of them, where that was later
+       (select coalesce(count(*) / greatest(extract(epoch from now() - min(done_at)), 1), 0)::float8 from article_index
+         where organization_id = %(organization_id)s and done_at > now() - interval '5 minutes') as articles_per_second
