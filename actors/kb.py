@@ -12,6 +12,7 @@ from brokers import in_transaction
 from desk import log, organizations
 from desk.errors import InvalidInput, ModelUnavailable, NotFound
 from desk.kb import building, builds, indexing, reconciling
+from desk.tickets import similar
 
 QUEUE = "kb"
 THROWS = (NotFound, InvalidInput)
@@ -79,6 +80,8 @@ def reconcile_kb(organization_id: str | None = None) -> None:
     with in_transaction(organization) as connection:
         organizations.name_of(connection, organization)
         found = reconciling.reconcile(connection, organization)
+        if similar.unindexed(connection, organization):
+            similar.send(connection, organization)
     tell = logger.warning if found.repaired or found.swept else logger.info
     tell("kb_reconciled", organization_id=organization_id, **vars(found))
 

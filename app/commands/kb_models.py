@@ -157,7 +157,14 @@ def duration(seconds: float | None) -> str:
 
 
 def _plain(name: str, one: ModelState) -> dict[str, object]:
-    return {"organization": name, "coverage": one.coverage, "seconds_left": one.seconds_left, **asdict(one)}
+    figures = asdict(one)
+    return {
+        "organization": name,
+        "model": figures.pop("name"),
+        "coverage": one.coverage,
+        "seconds_left": one.seconds_left,
+        **figures,
+    }
 
 
 def _ids(org: str | None) -> dict[str, UUID]:
