@@ -1,8 +1,8 @@
 """Tickets with the same problem, resolved ones first, and what helped then.
 
 Promises: tickets of the organization alone, each as it reads now, never the one that is asked about; nothing where
-nothing is near. Problem and answer are embedded apart: an answer that mentions a word does not make its problem similar.
-Only public answers of agents count, no internal notes. Vectors are of the configured model, as triage's are.
+nothing is near. Problem and answer are embedded apart: an answer that mentions a word does not make its problem
+similar. Only public answers of agents count, no internal notes. Vectors are of the configured model, as triage's are.
 """
 
 import time
