@@ -9,7 +9,7 @@ import dramatiq
 from brokers import in_transaction
 from desk import database, log, organizations
 from desk.errors import InvalidInput, ModelUnavailable, NotFound
-from desk.tickets import jobs, results, risk_history
+from desk.tickets import jobs, results, risk_history, similar
 
 QUEUE = "tickets"
 THROWS = (NotFound, InvalidInput)  # trying again would not help
@@ -73,6 +73,22 @@ def predict_sla(organization_id: str, ticket_id: str) -> None:
     with in_transaction(organization) as connection:
         results.keep_prediction(connection, organization, organizations.identifier(ticket_id, "ticket"), found)
     logger.info("breach_predicted", ticket_id=ticket_id, probability=found.probability, reason=found.reason)
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=FIRST_FIT_MS)
+def index_tickets(organization_id: str) -> None:
+    """Make resolved tickets findable by their problem, with what helped. What is left has a message of its own."""
+    try:
+        tickets, more = similar.index(organization_id)
+    except ModelUnavailable as error:
+        logger.error("model_unavailable", reason=str(error))
+        tickets, more, delay = 0, True, MODEL_PAUSE_MS / 1000
+    else:
+        delay = 0.0
+    with in_transaction(organization_id) as connection:
+        if more:
+            similar.send(connection, organizations.identifier(organization_id, "organization"), delay)
+    logger.info("tickets_indexed", tickets=tickets, more=more)
 
 
 def _come_back(actor: dramatiq.Actor, organization_id: str, ticket_id: str, error: ModelUnavailable) -> None:

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
         default="sentence-transformers/all-MiniLM-L6-v2", description="a model that fastembed knows"
     )
     embed_model_dir: Directory | None = Field(default=None, description="folder with model.onnx and tokenizer.json")
+    embed_models_dir: Directory | None = Field(
+        default=None, description="folders of further models, each named like its model with -- for /"
+    )
     embed_threads: int = Field(default=1, ge=1, le=64, description="threads of one pass through the model")
 
     web_host: str = Field(default="127.0.0.1", description="address the API listens on")

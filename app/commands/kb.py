@@ -9,12 +9,15 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
+from app.commands import kb_models
 from app.commands.organization import CreateOrg, of_import
 from app.output import AsJson, console, errors, progress, show_json, show_table
 from desk import database, organizations
 from desk.kb import importing, search, status
 
 app = typer.Typer(no_args_is_help=True, help="The knowledge base: import a help centre, search it, see how it stands.")
+
+kb_models.register(app)
 
 Organization = Annotated[str, typer.Option("--org", help="The organization's name.")]
 
@@ -57,7 +60,7 @@ def status_(
     org: Annotated[str | None, typer.Option("--org", help="The organization's name; default: all.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """How each knowledge base stands: coverage, what is pending or dead and why, chunks and vectors, lag."""
+    """How each knowledge base stands: coverage, what is pending or dead and why, vectors, lag, pace, time left."""
     with database.transaction() as connection:
         names = [org] if org else organizations.names(connection)
         ids = {name: organizations.find(connection, name) for name in names}
@@ -66,13 +69,19 @@ def status_(
         with database.transaction(organization) as connection:
             found[name] = status.status(connection, organization)
     if as_json:
-        show_json([{"organization": name, "coverage": one.coverage, **asdict(one)} for name, one in found.items()])
+        show_json(
+            [
+                {"organization": name, "coverage": one.coverage, "seconds_left": one.seconds_left, **asdict(one)}
+                for name, one in found.items()
+            ]
+        )
         return
     shown = ("published", "chunks", "vectors", "pending", "dead")
     rows = [
         {"organization": name, "coverage": f"{one.coverage:.0%}"}
         | {key: getattr(one, key) for key in shown}
-        | {"lag": f"{one.lag_seconds:.0f} s"}
+        | {"lag": f"{one.lag_seconds:.0f} s", "a second": f"{one.articles_per_second:.1f}"}
+        | {"left": kb_models.duration(one.seconds_left), "model": one.model}
         for name, one in found.items()
     ]
     show_table("Knowledge bases", rows)

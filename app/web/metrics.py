@@ -130,12 +130,43 @@ def _desk(cursor: Any) -> Iterator[Metric]:
     for state in ("indexed", "pending", "dead"):
         articles.add_metric([state], row[f"articles_{state}"])
     yield articles
+    yield from _kb(cursor, row["articles_pending"])
     for name, meaning in (
         ("oldest_pending_age_seconds", "How long the oldest change of an article waits to be indexed."),
         ("sweep_late_seconds", "How long the oldest SLA crossing that is due waits for the sweep; 0: none is due."),
     ):
         kind = "kb" if "pending" in name else "sla"
         yield GaugeMetricFamily(f"atum_{kind}_{name}", meaning, value=row[name])
+
+
+_KB_FIGURES = {
+    "published": "Published articles at the last hourly look.",
+    "searchable": "Of these, as they are in the index, vectors included.",
+    "chunks": "Chunks at the last hourly look.",
+    "vectors": "Vectors of active models at the last hourly look.",
+    "repaired": "Articles that the last hourly look found wrong and had made anew.",
+    "check_age_seconds": "How long ago the oldest last look at an organization was; absent before the first.",
+    "articles_per_second": "Articles indexed, mean of the last five minutes.",
+}
+
+
+def _kb(cursor: Any, pending: int) -> Iterator[Metric]:
+    cursor.execute(statement("app.web", "kb_figures"))
+    row = cursor.fetchone()
+    for name, meaning in _KB_FIGURES.items():
+        if row[name] is not None:
+            yield GaugeMetricFamily(f"atum_kb_{name}", meaning, value=float(row[name]))
+    if row["published"]:
+        share = float(row["searchable"] / row["published"])
+        yield GaugeMetricFamily("atum_kb_coverage_ratio", "Searchable of published, 0 to 1, last look.", value=share)
+    if row["articles_per_second"]:
+        left = pending / row["articles_per_second"]
+        yield GaugeMetricFamily("atum_kb_seconds_left", "Until nothing is pending, at that pace.", value=left)
+    cursor.execute(statement("app.web", "model_figures"))
+    found = _gauge("atum_kb_models", "Organizations that have vectors of a model.", ["model", "state"])
+    for each in cursor.fetchall():
+        found.add_metric([each["model"], each["state"]], each["organizations"])
+    yield found
 
 
 _SWEEP_FIGURES = {

@@ -1,11 +1,12 @@
-"""Texts to vectors: one model per process, shared by its threads.
+"""Texts to vectors: models of this process, shared by its threads.
 
+`embed` is by the model that this process is configured with, `embed_with` by any: an organization may stand on another.
 Promises: float32 vectors of length 1 in the order of the texts, or an error; never a zero, a NaN or a vector of
 another size. Texts are sorted by their tokens and embedded in batches of 16: half the work of fastembed's default,
 which pads 256 texts to the longest of them, and a third of its memory. Of what is longer than the model's window (256
 tokens) the beginning alone counts; the chunker keeps its chunks below, `token_counts` tells everybody else.
 
-The model is loaded at the first call, never before a fork; it is not shared across one.
+A model is loaded at its first call, never before a fork; none is shared across one.
 """
 
 import os
@@ -19,50 +20,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 from desk.errors import ModelUnavailable
-from desk.kb import model
+from desk.kb import model, model_folder
 from desk.settings import settings
 
 if TYPE_CHECKING:
     from fastembed import TextEmbedding
     from tokenizers import Tokenizer
 
-DIMENSIONS = 384
+DIMENSIONS = 384  # of the model that is the default
 BATCH = 16
 TOLERANCE = 1e-3  # how far a unit vector's length may be from 1
 
 Vectors = NDArray[np.float32]
 
 
+class BadVector(ModelUnavailable):
+    """The model made a vector that is not of length 1. Of one text: that text's failure; of the probe: the model's."""
+
+
 @dataclass(frozen=True)
 class _Loaded:
     """What this process embeds with. `tokenizer` neither truncates nor pads: it counts."""
 
+    name: str
     directory: Path
     model: "TextEmbedding"
     tokenizer: "Tokenizer"
+    dimensions: int
 
 
 _loading = Lock()
-_loaded: dict[int, _Loaded] = {}  # by process: a forked child must not use its parent's session
+_loaded: dict[tuple[int, str], _Loaded] = {}  # by process: a forked child must not use its parent's session
 _passes = BoundedSemaphore(os.cpu_count() or 1)  # more at once than cores only costs memory
 
 
 def embed(texts: Sequence[str]) -> Vectors:
-    """One unit vector per text, shape (len(texts), 384), in the order of the texts.
+    """One unit vector per text, shape (len(texts), dimensions), in the order of the texts, by the configured model.
 
     Raises:
         ModelUnavailable: no model on this machine (known within two seconds), or it is damaged.
     """
+    return _embed(_get(settings().embed_model), texts)
+
+
+def embed_with(name: str, texts: Sequence[str]) -> Vectors:
+    """As `embed`, by the model `name`, which must be on this machine (`model.locate`).
+
+    Raises:
+        ModelUnavailable: it is not, or it is damaged.
+    """
+    return embed(texts) if name == model_name() else _embed(_get(name), texts)
+
+
+def _embed(loaded: _Loaded, texts: Sequence[str]) -> Vectors:
+    vectors = np.empty((len(texts), loaded.dimensions), dtype=np.float32)
     if not texts:
-        return np.empty((0, DIMENSIONS), dtype=np.float32)
-    embedding = _get().model
-    counts = token_counts(texts)
+        return vectors
+    counts = [len(encoding.ids) for encoding in loaded.tokenizer.encode_batch(list(texts))]
     order = sorted(range(len(texts)), key=counts.__getitem__)
-    vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
     for start in range(0, len(order), BATCH):
         batch = order[start : start + BATCH]
         with _passes:
-            vectors[batch] = _checked(embedding.embed([texts[i] for i in batch], batch_size=BATCH))
+            found = loaded.model.embed([texts[i] for i in batch], batch_size=BATCH)
+            vectors[batch] = _checked(found, loaded.dimensions, loaded.name)
     return vectors
 
 
@@ -72,13 +92,22 @@ def token_counts(texts: Sequence[str]) -> list[int]:
     Raises:
         ModelUnavailable: as `embed`.
     """
-    encodings = _get().tokenizer.encode_batch(list(texts))
+    encodings = _get(settings().embed_model).tokenizer.encode_batch(list(texts))
     return [len(encoding.ids) for encoding in encodings]
 
 
 def model_name() -> str:
-    """The name under which vectors are stored: those of different models are never compared."""
+    """The configured model, under whose name vectors are stored: those of different models are never compared."""
     return settings().embed_model
+
+
+def dimensions(name: str | None = None) -> int:
+    """How many numbers a vector of the model `name` has (None: of the configured one), found by running it.
+
+    Raises:
+        ModelUnavailable: as `embed`.
+    """
+    return _get(settings().embed_model if name in (None, model_name()) else str(name)).dimensions
 
 
 def warm_up() -> None:
@@ -87,59 +116,56 @@ def warm_up() -> None:
     Raises:
         ModelUnavailable: as `embed`.
     """
-    _get()
+    _get(settings().embed_model)
 
 
 def unload() -> None:
-    """Forget the model of this process; the next call loads it again, from where the settings then say."""
+    """Forget the models of this process; the next call loads them again, from where the settings then say."""
     with _loading:
-        _loaded.pop(os.getpid(), None)
+        for key in [key for key in _loaded if key[0] == os.getpid()]:
+            _loaded.pop(key, None)
 
 
-def _get() -> _Loaded:
-    found = _loaded.get(os.getpid())
+def _get(name: str) -> _Loaded:
+    key = (os.getpid(), name)
+    found = _loaded.get(key)
     if found is None:
         with _loading:
-            found = _loaded.get(os.getpid())
+            found = _loaded.get(key)
             if found is None:
-                found = _loaded[os.getpid()] = _load(model.locate())
+                found = _loaded[key] = _load(name, model.locate(name))
     return found
 
 
-def _load(directory: Path) -> _Loaded:
-    from fastembed import TextEmbedding
+def _load(name: str, directory: Path) -> _Loaded:
     from tokenizers import Tokenizer
 
     try:
-        embedding = TextEmbedding(
-            settings().embed_model,
-            cache_dir=str(directory.parent),
-            specific_model_path=str(directory),
-            threads=settings().embed_threads,
-        )
+        embedding, expected = model_folder.open_folder(name, directory)
         tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         tokenizer.no_truncation()
         tokenizer.no_padding()
-        _checked(embedding.embed(["probe"]))
+        (probe,) = _checked(embedding.embed(["probe"]), expected, name)
     except ModelUnavailable:
         raise
     except Exception as error:  # onnxruntime, tokenizers and fastembed each raise their own
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelUnavailable(f"The model in {directory} cannot be used: {reason}. {model.REMEDIES}") from error
-    return _Loaded(directory, embedding, tokenizer)
+    return _Loaded(name, directory, embedding, tokenizer, len(probe))
 
 
-def _checked(vectors: Iterable[NDArray[Any]]) -> Vectors:
+def _checked(vectors: Iterable[NDArray[Any]], expected: int | None = DIMENSIONS, name: str | None = None) -> Vectors:
+    name = name or settings().embed_model
     stacked = np.asarray(list(vectors), dtype=np.float32)
-    if stacked.shape[1] != DIMENSIONS:
+    if expected is not None and stacked.shape[1] != expected:
         raise ModelUnavailable(
-            f"The model {settings().embed_model} makes {stacked.shape[1]} numbers a text; vectors are stored with "
-            f"{DIMENSIONS}. Set ATUM_EMBED_MODEL to a model of {DIMENSIONS} dimensions."
+            f"The files of the model {name} make {stacked.shape[1]} numbers a text instead of {expected}: they are "
+            f"another model's. {model.REMEDIES}"
         )
     lengths = np.linalg.norm(stacked, axis=1)
     if not np.all(np.abs(lengths - 1) < TOLERANCE):  # also where it is NaN
-        raise ModelUnavailable(
-            f"The model {settings().embed_model} returned a vector of length {lengths.min():g} to {lengths.max():g} "
+        raise BadVector(
+            f"The model {name} returned a vector of length {lengths.min():g} to {lengths.max():g} "
             f"instead of 1: its files are damaged. {model.REMEDIES}"
         )
     return stacked

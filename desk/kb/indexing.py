@@ -18,12 +18,13 @@ from uuid import UUID, uuid4
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from desk import database, log
-from desk.errors import DatabaseUnavailable, ModelUnavailable
-from desk.kb import chunking, embedding, store
+from desk import database, log, organizations
+from desk.errors import DatabaseUnavailable, InvalidInput, ModelUnavailable
+from desk.kb import builds, chunking, embedding, store
 from desk.kb.chunking import Chunk
-from desk.kb.embedding import Vectors
-from desk.kb.store import Article, Run, Superseded, VectorsMissing
+from desk.kb.embedding import BadVector, Vectors
+from desk.kb.models import Model
+from desk.kb.store import Article, Run, Superseded, Switched, VectorsMissing
 
 BATCH = 16  # articles taken at once
 PART_CHARACTERS = 100_000  # of articles that are embedded together
@@ -60,7 +61,7 @@ def index(organization_id: UUID | str, run_id: UUID | None = None, run_seconds: 
         ModelUnavailable: there is no model, or the wrong one. No attempt is counted.
         DatabaseUnavailable: the database went away; leases end by themselves.
     """
-    embedding.warm_up()
+    embedding.warm_up()  # its tokenizer counts, whichever model the organization stands on
     run = store.open_run(organization_id, run_id or uuid4())
     outcome = Indexed()
     spare: Spare = {}
@@ -74,10 +75,13 @@ def index(organization_id: UUID | str, run_id: UUID | None = None, run_seconds: 
                 if time.monotonic() < ends_at:
                     store.renew(run)
                     _index(run, part, spare, outcome)
+    except Switched:
+        logger.info("model_switched_meanwhile", organization=str(run.organization_id))  # the next run has the new one
     finally:
         with suppress(DatabaseUnavailable, psycopg2.Error):  # leases end by themselves, too
             store.release(run)
     outcome.left = store.follow_up(run)
+    builds.send_where_incomplete(run.organization_id)
     return outcome
 
 
@@ -99,6 +103,37 @@ def send_overdue(due_for: timedelta = OVERDUE) -> int:
         return cursor.fetchone()[0]  # type: ignore[index]
 
 
+def index_dead(organization_id: UUID | str, article_id: UUID | str) -> None:
+    """Try a dead article once more. Nothing is done where it is not dead any more: it was edited, or retried.
+
+    Raises:
+        InvalidInput: it fails again; the message has the article's name and what is wrong.
+        NotFound, ModelUnavailable: as `index`.
+    """
+    organization = organizations.identifier(organization_id, "organization")
+    article = organizations.identifier(article_id, "article")
+    with database.transaction(organization) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            # Its attempts stay: at the next failure it is dead again, and no further message is sent.
+            "update article_index set state = 'pending', next_try_at = now(), taken_by = null"
+            " where organization_id = %s and article_id = %s and state = 'dead'",
+            (organization, article),
+        )
+    index(organization)
+    with database.transaction(organization) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select a.external_id, i.last_error from article_index i"
+            " join articles a on a.organization_id = i.organization_id and a.id = i.article_id"
+            " where i.organization_id = %s and i.article_id = %s and i.state = 'dead'",
+            (organization, article),
+        )
+        row = cursor.fetchone()
+    if row:
+        raise InvalidInput(
+            f"The article {row[0]!r} cannot be indexed: {row[1]}. Edit it, or retry when that is mended."
+        )
+
+
 def make_stale(connection: Connection, organization_id: UUID) -> int:
     """Have every article of this organization chunked and embedded anew; search keeps the old until the new is there.
 
@@ -107,8 +142,7 @@ def make_stale(connection: Connection, organization_id: UUID) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "update article_index i set state = 'pending', attempts = 0, next_try_at = now(), last_error = null,"
-            " wanted_at = now(), taken_by = null, fresh_from = now() from models m"
-            " where i.organization_id = %s and m.id = i.model_id and m.state = 'active'",
+            " wanted_at = now(), taken_by = null, fresh_from = now() where i.organization_id = %s",
             (organization_id,),
         )
         return cursor.rowcount
@@ -133,14 +167,17 @@ def _index(run: Run, taken: Sequence[Article], spare: Spare, outcome: Indexed) -
         try:
             parts[article.id] = _chunks(article)
         except Exception as error:
-            _raise_if_nobodys_fault(error)
+            raise_if_nobodys_fault(error)
             _failed(run, article, error, outcome)
     taken = [article for article in taken if article.id in parts]
     vectors = _vectors(run, [(article, parts[article.id]) for article in taken], spare, outcome)
+    others = _vectors_beside(run, [parts[identifier] for identifier in vectors])
     for article in taken:
         made = vectors.get(article.id)
         if made is not None:
-            _finish(run, article, parts[article.id], made, spare, outcome)
+            shas = {chunk.sha for chunk in parts[article.id]}
+            beside = {model: {sha: found[sha] for sha in shas & found.keys()} for model, found in others.items()}
+            _finish(run, article, parts[article.id], made, beside, spare, outcome)
 
 
 def _chunks(article: Article) -> list[Chunk]:
@@ -153,7 +190,7 @@ def _chunks(article: Article) -> list[Chunk]:
 def _vectors(
     run: Run, wanted: Sequence[tuple[Article, list[Chunk]]], spare: Spare, outcome: Indexed
 ) -> dict[UUID, Mapping[bytes, Vectors]]:
-    """The new vectors of each article: all in one go or, if that fails, one by one. Those that failed are left out."""
+    """The new vectors of each article: all in one go, where that fails by halves. Those that failed are left out."""
     if not run.has_vectors:
         return {article.id: {} for article, _ in wanted}
     there = store.made_at(run, [chunk.sha for _, chunks in wanted for chunk in chunks])
@@ -165,36 +202,53 @@ def _vectors(
             if chunk.sha not in there or (article.fresh_from and there[chunk.sha] < article.fresh_from)
         }
         outcome.reused += len(chunks) - len(missing[article.id])
-    try:
-        wanting = {sha: text for texts in missing.values() for sha, text in texts.items() if sha not in spare}
-        together = _embed(run, wanting) | spare
-        made: dict[UUID, Mapping[bytes, Vectors]] = {
-            identifier: {sha: together[sha] for sha in texts} for identifier, texts in missing.items()
-        }
-        outcome.embedded += len(wanting)
-        return made
-    except Exception as error:
-        _raise_if_nobodys_fault(error)
-        logger.warning("batch_failed", articles=len(wanted), error=str(error))
-    made = {}
-    for article, _ in wanted:
+    made: dict[UUID, Mapping[bytes, Vectors]] = {}
+    known = dict(spare)
+    groups = [list(wanted)]
+    while groups:
+        group = groups.pop()
+        texts = {sha: text for article, _ in group for sha, text in missing[article.id].items() if sha not in known}
         try:
-            made[article.id] = _embed(run, missing[article.id])
-            outcome.embedded += len(made[article.id])
+            known |= _embed(run, run.model, texts)
         except Exception as error:
-            _raise_if_nobodys_fault(error)
-            _failed(run, article, error, outcome)
+            raise_if_nobodys_fault(error)
+            if len(group) == 1:
+                _failed(run, group[0][0], error, outcome)
+            else:
+                logger.warning("batch_failed", articles=len(group), error=str(error)[:200])
+                middle = len(group) // 2
+                groups += [group[middle:], group[:middle]]
+            continue
+        outcome.embedded += len(texts)
+        made |= {article.id: {sha: known[sha] for sha in missing[article.id]} for article, _ in group}
     return made
 
 
-def _embed(run: Run, texts: Mapping[bytes, str]) -> dict[bytes, Vectors]:
+def _vectors_beside(run: Run, wanted: Sequence[list[Chunk]]) -> dict[int, dict[bytes, Vectors]]:
+    """The vectors that the models beside the active one lack, as far as they can be made: a text that one of them fails
+    on, or a model that is not here, must not keep an edit from being found. `building` makes the others."""
+    made: dict[int, dict[bytes, Vectors]] = {}
+    for model in run.beside if run.has_vectors else ():
+        texts = {chunk.sha: chunk.embedded for chunks in wanted for chunk in chunks}
+        there = store.made_at(run, list(texts), model.id)
+        try:
+            made[model.id] = _embed(run, model, {sha: text for sha, text in texts.items() if sha not in there})
+        except ModelUnavailable as error:
+            logger.warning("model_beside_unavailable", model=model.name, reason=str(error)[:200])
+        except Exception as error:
+            raise_if_nobodys_fault(error)
+            logger.warning("model_beside_failed", model=model.name, error=str(error)[:200])
+    return made
+
+
+def _embed(run: Run, model: Model, texts: Mapping[bytes, str]) -> dict[bytes, Vectors]:
     shas = list(texts)
     made: dict[bytes, Vectors] = {}
     for start in range(0, len(shas), SLICE):
         if start:
             store.renew(run)
         part = shas[start : start + SLICE]
-        made.update(zip(part, embedding.embed([texts[sha] for sha in part]), strict=True))
+        made.update(zip(part, embedding.embed_with(model.name, [texts[sha] for sha in part]), strict=True))
     return made
 
 
@@ -203,14 +257,16 @@ def _finish(
     article: Article,
     chunks: list[Chunk],
     vectors: Mapping[bytes, Vectors],
+    beside: Mapping[int, Mapping[bytes, Vectors]],
     spare: Spare,
     outcome: Indexed,
 ) -> None:
     try:
         try:
-            store.swap(run, article, chunks, vectors)
+            store.swap(run, article, chunks, vectors, beside)
         except VectorsMissing:
-            store.swap(run, article, chunks, _embed(run, {chunk.sha: chunk.embedded for chunk in chunks}))
+            vectors = _embed(run, run.model, {chunk.sha: chunk.embedded for chunk in chunks})
+            store.swap(run, article, chunks, vectors, beside)
         outcome.articles += 1
         for sha in vectors:
             spare.pop(sha, None)
@@ -218,7 +274,7 @@ def _finish(
         spare.update(vectors)
         logger.debug("article_superseded", article=str(article.id), revision=article.revision)
     except Exception as error:
-        _raise_if_nobodys_fault(error)
+        raise_if_nobodys_fault(error)
         _failed(run, article, error, outcome)
 
 
@@ -228,9 +284,10 @@ def _failed(run: Run, article: Article, error: Exception, outcome: Indexed) -> N
     store.fail(run, article, error)
 
 
-def _raise_if_nobodys_fault(error: Exception) -> None:
+def raise_if_nobodys_fault(error: Exception) -> None:
     """Errors of the model and of the connection end the run, for the message to retry; others are the article's."""
-    ours = (ModelUnavailable, DatabaseUnavailable, psycopg2.OperationalError, psycopg2.InterfaceError)
+    ours = (ModelUnavailable, DatabaseUnavailable, Switched, psycopg2.OperationalError, psycopg2.InterfaceError)
     # The one operational error that the data causes: a text that is too long for an index.
-    if isinstance(error, ours) and not isinstance(error, psycopg2.errors.ProgramLimitExceeded):
+    # And of a model that works on everything else, a vector that is none is its text's.
+    if isinstance(error, ours) and not isinstance(error, psycopg2.errors.ProgramLimitExceeded | BadVector):
         raise error

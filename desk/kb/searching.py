@@ -104,7 +104,7 @@ def search(
             if not models.has_vectors(connection):
                 raise ModelUnavailable("This database has no pgvector.")
             model_id = models.active_id(connection)
-            vector = store.as_text(embedding.embed([question])[0])
+            vector = store.as_text(embedding.embed_with(models.name_of(connection, model_id), [question])[0])
         except ModelUnavailable as error:
             if leg == "vector":
                 raise

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from psycopg2.extensions import connection as Connection
 
-from desk.kb import embedding, models
+from desk.kb import models
 from desk.sql import statement
 
 
@@ -26,7 +26,8 @@ class Failure:
 class Status:
     """Counted in the tables. `searchable`: published articles whose present text is in the index, vectors included.
 
-    `lag_seconds`: how long the oldest change has been waiting. `vectors` equals the distinct chunks when all is done.
+    `lag_seconds`: how long the oldest change has been waiting. `articles_per_second`: in the last five minutes.
+    `vectors` equals the distinct chunks when all is done.
     """
 
     articles: int
@@ -37,6 +38,7 @@ class Status:
     pending: int
     dead: int
     lag_seconds: float
+    articles_per_second: float
     model: str
     has_vectors: bool
     failures: list[Failure]
@@ -46,6 +48,11 @@ class Status:
         """Share of the published articles that search can find as they are now; 1 where there is none."""
         return self.searchable / self.published if self.published else 1.0
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Until nothing is pending, at the pace of the last five minutes; None where nothing is, or nothing moves."""
+        return self.pending / self.articles_per_second if self.pending and self.articles_per_second else None
+
 
 def status(connection: Connection, organization_id: UUID) -> Status:
     """The status of one organization; `connection` is inside a transaction of it.
@@ -53,9 +60,10 @@ def status(connection: Connection, organization_id: UUID) -> Status:
     Raises:
         ModelUnavailable: this process is configured with another model than the vectors were made with.
     """
+    model = models.active(connection)
     key = {
         "organization_id": organization_id,
-        "model_id": models.active_id(connection),
+        "model_id": model.id,
         "has_vectors": models.has_vectors(connection),
     }
     with connection.cursor() as cursor:
@@ -65,7 +73,7 @@ def status(connection: Connection, organization_id: UUID) -> Status:
         failures = [Failure(*row) for row in cursor.fetchall()]
     return Status(
         *figures,  # type: ignore[misc]  # an aggregate: always one row
-        model=embedding.model_name(),
+        model=model.name,
         has_vectors=bool(key["has_vectors"]),
         failures=failures,
     )
@@ -75,8 +83,7 @@ def left(connection: Connection, organization_id: UUID) -> int:
     """How many articles are still to be indexed; dead ones are not, they wait for a person."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "select count(*) from article_index i join models m on m.id = i.model_id and m.state = 'active'"
-            " where i.organization_id = %s and i.state = 'pending'",
+            "select count(*) from article_index where organization_id = %s and state = 'pending'",
             (organization_id,),
         )
         return cursor.fetchone()[0]  # type: ignore[index]

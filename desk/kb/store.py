@@ -12,6 +12,7 @@ from desk import database, organizations
 from desk.kb import models, status
 from desk.kb.chunking import Chunk
 from desk.kb.embedding import Vectors
+from desk.kb.models import Model
 from desk.sql import statement
 
 LEASE = timedelta(seconds=60)
@@ -26,13 +27,14 @@ class Run:
 
     organization_id: UUID
     id: UUID
-    model_id: int
+    model: Model
+    beside: tuple[Model, ...]
     has_vectors: bool
 
     @property
     def key(self) -> dict[str, object]:
         """The parameters that every statement of the run shares."""
-        return {"organization_id": self.organization_id, "model_id": self.model_id, "run": self.id}
+        return {"organization_id": self.organization_id, "model_id": self.model.id, "run": self.id}
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class VectorsMissing(Exception):
     """A vector that was there to be reused is gone: its last chunk went meanwhile."""
 
 
+class Switched(Exception):
+    """The organization's search reads another model now than when the run was opened."""
+
+
 class Superseded(Exception):
     """The article was changed since it was read (this run takes it again), or another run has it now."""
 
@@ -69,7 +75,7 @@ def renew(run: Run) -> None:
     with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
         cursor.execute(
             "update article_index set next_try_at = now() + %(lease)s"
-            " where organization_id = %(organization_id)s and model_id = %(model_id)s and taken_by = %(run)s",
+            " where organization_id = %(organization_id)s and taken_by = %(run)s",
             run.key | {"lease": LEASE},
         )
 
@@ -79,20 +85,20 @@ def release(run: Run) -> None:
     with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
         cursor.execute(
             "update article_index set next_try_at = now(), taken_by = null"
-            " where organization_id = %(organization_id)s and model_id = %(model_id)s and taken_by = %(run)s",
+            " where organization_id = %(organization_id)s and taken_by = %(run)s",
             run.key,
         )
 
 
-def made_at(run: Run, shas: Sequence[bytes]) -> dict[bytes, datetime]:
-    """Which of these chunks have a vector, and since when."""
+def made_at(run: Run, shas: Sequence[bytes], model_id: int | None = None) -> dict[bytes, datetime]:
+    """Which of these chunks have a vector (of the active model, unless another is named), and since when."""
     if not run.has_vectors or not shas:
         return {}
     with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
         cursor.execute(
             "select chunk_sha, created_at from embeddings"
             " where organization_id = %(organization_id)s and model_id = %(model_id)s and chunk_sha = any(%(shas)s)",
-            run.key | {"shas": list(shas)},
+            run.key | {"shas": list(shas), "model_id": model_id or run.model.id},
         )
         return {bytes(sha): at for sha, at in cursor.fetchall()}
 
@@ -121,26 +127,38 @@ def follow_up(run: Run) -> int:
         return status.left(connection, run.organization_id)
 
 
-def swap(run: Run, article: Article, chunks: Sequence[Chunk], vectors: Mapping[bytes, Vectors]) -> None:
-    """Put these chunks in the place of the article's old ones, in one transaction.
+def swap(
+    run: Run,
+    article: Article,
+    chunks: Sequence[Chunk],
+    vectors: Mapping[bytes, Vectors],
+    others: Mapping[int, Mapping[bytes, Vectors]] | None = None,
+) -> None:
+    """Put these chunks in the place of the article's old ones, in one transaction, with their vectors of the active
+    model and, as far as there are, of the `others` (by model id).
 
     Raises:
+        Switched: the vectors are not those of the model that search reads. Nothing was written.
         Superseded: it is not this run's any more, or was changed since it was read. Nothing was written.
         VectorsMissing: a vector that was to be reused is gone. Nothing was written.
     """
     with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
         key = run.key | {"article_id": article.id, "revision": article.revision}
         # Swaps of one organization follow each other: no vector that one reuses is swept by another.
-        cursor.execute("select pg_advisory_xact_lock(hashtextextended('desk.kb:' || %(organization_id)s, 0))", key)
+        cursor.execute("select lock_vectors(%(organization_id)s)", key)
+        if models.active_id(connection) != run.model.id:
+            raise Switched
         cursor.execute(
             "select wanted_revision from article_index where organization_id = %(organization_id)s"
-            " and article_id = %(article_id)s and model_id = %(model_id)s and taken_by = %(run)s for update",
+            " and article_id = %(article_id)s and taken_by = %(run)s for update",
             key,
         )
         if cursor.fetchone() != (article.revision,):
             raise Superseded
         if run.has_vectors:
-            _write_vectors(connection, run, vectors)
+            write_vectors(connection, run.organization_id, run.model.id, vectors)
+            for model in models.beside(connection):  # as of now: one may have been cancelled
+                write_vectors(connection, run.organization_id, model.id, (others or {}).get(model.id, {}))
             _require_vectors(connection, run, chunks)
         cursor.execute(
             "delete from chunks where organization_id = %(organization_id)s and article_id = %(article_id)s"
@@ -150,16 +168,11 @@ def swap(run: Run, article: Article, chunks: Sequence[Chunk], vectors: Mapping[b
         replaced = [sha for (sha,) in cursor.fetchall()]
         _write_chunks(connection, run, article, chunks)
         if run.has_vectors:
-            cursor.execute(
-                "delete from embeddings e where organization_id = %(organization_id)s and chunk_sha = any(%(shas)s)"
-                " and not exists (select from chunks c"
-                " where c.organization_id = e.organization_id and c.chunk_sha = e.chunk_sha)",
-                key | {"shas": replaced},
-            )
+            cursor.execute(statement("desk.kb", "sweep_replaced"), key | {"shas": replaced})
         cursor.execute(
             "update article_index set state = 'ok', done_revision = %(revision)s, done_at = clock_timestamp(),"
             " attempts = 0, last_error = null, taken_by = null, fresh_from = null"
-            " where organization_id = %(organization_id)s and article_id = %(article_id)s and model_id = %(model_id)s",
+            " where organization_id = %(organization_id)s and article_id = %(article_id)s",
             key,
         )
 
@@ -174,17 +187,26 @@ def open_run(organization_id: UUID | str, run_id: UUID) -> Run:
     identifier = organizations.identifier(organization_id, "organization")
     with database.transaction(identifier) as connection:
         organizations.name_of(connection, identifier)
-        return Run(identifier, run_id, models.active_id(connection), models.has_vectors(connection))
+        return Run(
+            identifier,
+            run_id,
+            models.active(connection),
+            tuple(models.beside(connection)),
+            models.has_vectors(connection),
+        )
 
 
-def _write_vectors(connection: Connection, run: Run, vectors: Mapping[bytes, Vectors]) -> None:
+def write_vectors(
+    connection: Connection, organization_id: UUID, model_id: int, vectors: Mapping[bytes, Vectors]
+) -> None:
+    """Store vectors of chunks (by hash) that this model made, in the place of older ones."""
     with connection.cursor() as cursor:
         execute_values(
             cursor,
             "insert into embeddings (organization_id, model_id, chunk_sha, embedding) values %s"
             " on conflict (organization_id, model_id, chunk_sha)"
             " do update set embedding = excluded.embedding, created_at = clock_timestamp()",
-            [(run.organization_id, run.model_id, sha, as_text(vector)) for sha, vector in vectors.items()],
+            [(organization_id, model_id, sha, as_text(vector)) for sha, vector in vectors.items()],
             template="(%s, %s, %s, %s::halfvec)",
             page_size=200,
         )

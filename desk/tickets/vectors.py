@@ -44,7 +44,7 @@ def of_ticket(organization_id: UUID, ticket_id: UUID, revision: int, text: str) 
     if row:
         return unpack(row[0], 1)[0]
     vector = embedding.embed([text[:LONGEST]])[0]
-    _store(organization_id, [(ticket_id, revision)], vector[None, :])
+    keep(organization_id, [(ticket_id, revision)], vector[None, :])
     return vector
 
 
@@ -63,7 +63,7 @@ def embed_missing(
     for start in range(0, len(missing), BATCH):
         batch = missing[start : start + BATCH]
         found = embedding.embed([text[:LONGEST] for _, _, text in batch])
-        _store(organization_id, [(ticket_id, revision) for ticket_id, revision, _ in batch], found)
+        keep(organization_id, [(ticket_id, revision) for ticket_id, revision, _ in batch], found)
         on_progress(start + len(batch), len(missing))
     return len(missing)
 
@@ -82,7 +82,10 @@ def _missing(organization_id: UUID, newest: int) -> Iterator[tuple[UUID, int, st
         yield from cursor.fetchall()
 
 
-def _store(organization_id: UUID, tickets: list[tuple[UUID, int]], found: Vectors) -> None:
+def keep(organization_id: UUID, tickets: list[tuple[UUID, int]], found: Vectors) -> None:
+    """Store the vectors of tickets, given as (id, revision)."""
+    if not tickets:
+        return
     model = embedding.model_name()
     values = [
         (organization_id, ticket_id, model, revision, pack(vector))

@@ -13,7 +13,7 @@ from waiting import until
 from app.web import health
 from app.web.application import build
 from desk import database
-from desk.kb import embedding
+from desk.kb import embedding, reconciling
 from desk.settings import settings
 
 
@@ -231,6 +231,8 @@ def test_metrics_tell_the_queue_as_it_is(client: TestClient, running, organizati
     assert got["pgbroker_messages_finished_total"] == 0
     assert got["atum_database_up"] == 1
     assert got['atum_kb_articles{state="pending"}'] == 0
+    assert got["atum_kb_articles_per_second"] >= 0
+    assert got['atum_kb_models{model="sentence-transformers/all-MiniLM-L6-v2",state="active"}'] == 1
     assert got["atum_sla_sweep_late_seconds"] == 0
     assert got['atum_http_requests_total{method="POST",route="/api/v1/tickets",status="201"}'] >= 1
 
@@ -245,6 +247,25 @@ def test_metrics_tell_stale_articles_and_a_late_sweep(client: TestClient, organi
     # The path holds an id; the route does not.
     assert [name for name in got if "articles/a/b" in name] == []
     assert got['atum_http_requests_total{method="PUT",route="/api/v1/articles/{external_id:path}",status="200"}'] >= 1
+
+
+def test_metrics_tell_what_the_hourly_look_at_the_knowledge_bases_counted(
+    client: TestClient, organization: UUID, owner
+):
+    assert "atum_kb_check_age_seconds" not in client.get("/metrics").text  # nobody has looked yet
+    for name in ("a", "b"):
+        client.put(f"/api/v1/articles/{name}", params={"org": "Acme"}, json={"title": "T", "body_md": "words"})
+    with database.transaction(organization) as connection:
+        reconciling.reconcile(connection, organization)
+    with owner.cursor() as cursor:
+        cursor.execute(
+            "update article_index set state = 'ok', done_at = now() where article_id ="
+            " (select id from articles where external_id = 'a')"
+        )
+    got = figures(client.get("/metrics").text)
+    assert (got["atum_kb_published"], got["atum_kb_searchable"], got["atum_kb_coverage_ratio"]) == (2, 0, 0)
+    assert 0 <= got["atum_kb_check_age_seconds"] < 60
+    assert got["atum_kb_seconds_left"] == pytest.approx(300)
 
 
 def test_unknown_paths_and_methods_are_one_series(client: TestClient):

@@ -3,7 +3,6 @@ select article.external_id, article.title, entry.state = 'dead', entry.attempts,
   from article_index as entry
   join articles as article on article.organization_id = entry.organization_id and article.id = entry.article_id
  where entry.organization_id = %(organization_id)s
-   and entry.model_id = %(model_id)s
    and entry.state <> 'ok'
    and entry.last_error is not null
  order by entry.state, entry.next_try_at

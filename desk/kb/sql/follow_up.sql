@@ -11,7 +11,6 @@ select pgbroker.enqueue(
            tenant => %(organization_id)s::uuid::text)
   from article_index
  where organization_id = %(organization_id)s
-   and model_id = %(model_id)s
    and state = 'pending'
    and taken_by is null
 having count(*) > 0

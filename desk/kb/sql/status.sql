@@ -22,8 +22,11 @@ select (select count(*) from articles
        (select coalesce(sum(chunks), 0) from held) as chunks,
        (select count(*) from chunk_shas_with_vectors(%(organization_id)s, %(model_id)s::smallint)) as vectors,
        (select count(*) from article_index
-         where organization_id = %(organization_id)s and model_id = %(model_id)s and state = 'pending') as pending,
+         where organization_id = %(organization_id)s and state = 'pending') as pending,
        (select count(*) from article_index
-         where organization_id = %(organization_id)s and model_id = %(model_id)s and state = 'dead') as dead,
+         where organization_id = %(organization_id)s and state = 'dead') as dead,
        (select coalesce(extract(epoch from now() - min(wanted_at)), 0)::double precision from article_index
-         where organization_id = %(organization_id)s and model_id = %(model_id)s and state = 'pending') as lag_seconds
+         where organization_id = %(organization_id)s and state = 'pending') as lag_seconds,
+       -- since the first of them, where that was later
+       (select coalesce(count(*) / greatest(extract(epoch from now() - min(done_at)), 1), 0)::float8 from article_index
+         where organization_id = %(organization_id)s and done_at > now() - interval '5 minutes') as articles_per_second

@@ -5,7 +5,6 @@ with mine as (
     select article_id
       from article_index
      where organization_id = %(organization_id)s
-       and model_id = %(model_id)s
        and state = 'pending'
        and taken_by = %(run)s
      limit %(batch)s
@@ -14,7 +13,6 @@ with mine as (
     select article_id
       from article_index
      where organization_id = %(organization_id)s
-       and model_id = %(model_id)s
        and state = 'pending'
        and next_try_at <= now()
        and taken_by is distinct from %(run)s
@@ -26,7 +24,6 @@ with mine as (
        set taken_by = %(run)s, next_try_at = now() + %(lease)s
       from (select article_id from mine union all select article_id from due) as due
      where entry.organization_id = %(organization_id)s
-       and entry.model_id = %(model_id)s
        and entry.article_id = due.article_id
     returning entry.article_id, entry.fresh_from
 )

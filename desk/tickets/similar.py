@@ -1,0 +1,170 @@
+"""Tickets with the same problem, resolved ones first, and what helped then.
+
+Promises: tickets of the organization alone, each as it reads now, never the one that is asked about; nothing where
+nothing is near. Problem and answer are embedded apart: an answer that mentions a word does not make its problem
+similar. Only public answers of agents count, no internal notes. Vectors are of the configured model, as triage's are.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+from psycopg2.extensions import connection as Connection
+from psycopg2.extras import execute_values
+
+from desk import database, organizations
+from desk.errors import InvalidInput
+from desk.kb import embedding
+from desk.sql import statement
+from desk.tickets import store, vectors
+from desk.tickets.own_words import own_words
+
+NEWEST = 20_000  # resolved tickets that are looked at, and as many others
+BATCH = 64  # embedded between two commits
+RUN_SECONDS = 120.0  # then the message is sent again
+LEAST = 0.45  # cosine of two problems below which they are not the same
+MOST = 50
+
+
+@dataclass(frozen=True)
+class Similar:
+    """A ticket with a similar problem. `similarity` is the cosine of the problems; `resolution` the last public answer,
+    None where there was none or it is not indexed yet; `helps` the cosine of the question and that answer."""
+
+    ticket_id: UUID
+    subject: str
+    status: str
+    resolved_at: datetime | None
+    similarity: float
+    resolution: str | None
+    helps: float | None
+
+
+def to_ticket(organization_id: UUID | str, ticket_id: UUID | str, *, top: int = 5) -> list[Similar]:
+    """Up to `top` tickets with the problem of this one, resolved ones first, nearest first within each.
+
+    Raises:
+        NotFound: there is no such ticket.
+        InvalidInput: `top` is not from 1 to 50.
+        ModelUnavailable: there is no model.
+    """
+    organization = organizations.identifier(organization_id, "organization")
+    with database.transaction(organization) as connection:
+        ticket = store.get(connection, organization, ticket_id)
+    vector = vectors.of_ticket(organization, ticket.id, ticket.revision, ticket.text)
+    return _nearest(organization, vector, ticket.id, top)
+
+
+def to_text(organization_id: UUID | str, text: str, *, top: int = 5) -> list[Similar]:
+    """As `to_ticket`, for a problem that is no ticket yet.
+
+    Raises:
+        InvalidInput: the text is empty, or `top` is not from 1 to 50.
+        ModelUnavailable: there is no model.
+    """
+    words = text.replace("\x00", " ").strip()
+    if not words:
+        raise InvalidInput("The problem is empty: say what is the matter.")
+    organization = organizations.identifier(organization_id, "organization")
+    return _nearest(organization, embedding.embed([words[: vectors.LONGEST]])[0], None, top)
+
+
+def index(organization_id: UUID | str, run_seconds: float = RUN_SECONDS) -> tuple[int, bool]:
+    """Embed problems and answers of resolved tickets that are not embedded as they are now. Returns how many tickets
+    were done, and whether some may be left. Each batch is kept: what was done stays, whatever comes after.
+
+    Raises:
+        NotFound: there is no such organization.
+        ModelUnavailable: there is no model.
+    """
+    organization = organizations.identifier(organization_id, "organization")
+    with database.transaction(organization) as connection:
+        organizations.name_of(connection, organization)
+    done, ends_at = 0, time.monotonic() + run_seconds
+    while time.monotonic() < ends_at:
+        rows = _unindexed(organization)
+        if not rows:
+            return done, False
+        problems = [(row[0], row[1], f"{row[2]}\n\n{row[3]}".strip()) for row in rows if row[4]]
+        answers = [(row[0], row[5], own_words(row[6]) or row[6].strip()) for row in rows if row[5] is not None]
+        texts = [text for *_, text in (*problems, *answers)]
+        made = embedding.embed([text[: vectors.LONGEST] for text in texts])
+        vectors.keep(organization, [(ticket, revision) for ticket, revision, _ in problems], made[: len(problems)])
+        _keep(organization, answers, made[len(problems) :])
+        done += len(rows)
+    return done, True
+
+
+def unindexed(connection: Connection, organization_id: UUID) -> bool:
+    """Whether a resolved ticket waits to be embedded."""
+    return bool(_rows(connection, organization_id, 1))
+
+
+def send(connection: Connection, organization_id: UUID, delay_seconds: float = 0) -> None:
+    """Send the message that embeds them; one that waits already is not doubled."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select pgbroker.enqueue('index_tickets', args => jsonb_build_array(%(id)s::uuid), queue => 'tickets',"
+            " delay => make_interval(secs => %(delay)s), unique_key => %(key)s, tenant => %(id)s::uuid::text)",
+            {
+                "id": organization_id,
+                "delay": delay_seconds,
+                "key": f"index_tickets{':later' if delay_seconds else ''}:{organization_id}",
+            },
+        )
+
+
+def _nearest(organization: UUID, vector: vectors.Vectors, itself: UUID | None, top: int) -> list[Similar]:
+    if not 1 <= top <= MOST:
+        raise InvalidInput(f"top must be from 1 to {MOST}, not {top}.")
+    key = {"organization_id": organization, "model": embedding.model_name()}
+    with database.transaction(organization) as connection, connection.cursor() as cursor:
+        cursor.execute(statement("desk.tickets", "problems"), key | {"newest": NEWEST, "except": itself})
+        rows = [row for row in cursor.fetchall() if len(row[1]) == 2 * len(vector)]
+        if not rows:
+            return []
+        near = vectors.unpack(b"".join(bytes(packed) for _, packed in rows), len(rows)) @ vector
+        found = {rows[at][0]: float(near[at]) for at in np.flatnonzero(near >= LEAST)}
+        cursor.execute(statement("desk.tickets", "similar"), key | {"ids": list(found)})
+        similar = [
+            Similar(
+                ticket_id,
+                subject,
+                status,
+                resolved_at,
+                found[ticket_id],
+                answer,
+                float(vectors.unpack(packed, 1)[0] @ vector) if packed else None,
+            )
+            for ticket_id, subject, status, resolved_at, answer, packed in cursor.fetchall()
+        ]
+    return sorted(similar, key=lambda one: (one.resolved_at is None, -one.similarity, one.ticket_id))[:top]
+
+
+def _unindexed(organization: UUID) -> list[tuple[UUID, int, str, str, bool, int | None, str]]:
+    with database.transaction(organization) as connection:
+        return _rows(connection, organization, BATCH)
+
+
+def _rows(
+    connection: Connection, organization: UUID, batch: int
+) -> list[tuple[UUID, int, str, str, bool, int | None, str]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.tickets", "unindexed"),
+            {"organization_id": organization, "model": embedding.model_name(), "newest": NEWEST, "batch": batch},
+        )
+        return cursor.fetchall()
+
+
+def _keep(organization: UUID, answers: list[tuple[UUID, int, str]], made: vectors.Vectors) -> None:
+    values = [
+        (organization, ticket, embedding.model_name(), seq, text, vectors.pack(vector))
+        for (ticket, seq, text), vector in zip(answers, made, strict=True)
+    ]
+    values.sort(key=lambda value: value[1])  # two workers lock the same rows in the same order
+    if values:
+        with database.transaction(organization) as connection, connection.cursor() as cursor:
+            execute_values(cursor, statement("desk.tickets", "keep_resolution"), values, page_size=BATCH)

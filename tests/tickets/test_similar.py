@@ -1,0 +1,132 @@
+"""Tickets with the same problem, resolved ones first, with what helped."""
+
+import json
+from uuid import UUID
+
+import pytest
+from builders import new_organization
+from psycopg2.extensions import connection as Connection
+from typer.testing import CliRunner
+
+import actors.kb
+from app.cli import app
+from desk import database
+from desk.errors import InvalidInput, NotFound
+from desk.kb import embedding
+from desk.tickets import similar
+
+
+@pytest.fixture
+def resolve(organization: UUID, owner: Connection):
+    """Answer and resolve a ticket, as an agent does."""
+
+    def resolve(ticket_id: UUID, *answers: str, of: UUID = organization, public: bool = True) -> None:
+        with database.transaction(of) as connection, connection.cursor() as cursor:
+            for answer in answers:
+                cursor.execute(
+                    "insert into ticket_messages (organization_id, ticket_id, author_kind, body, is_public)"
+                    " values (%s, %s, 'agent', %s, %s)",
+                    (of, ticket_id, answer, public),
+                )
+            cursor.execute("update tickets set status = 'resolved' where id = %s", (ticket_id,))
+
+    return resolve
+
+
+@pytest.fixture(autouse=True)
+def _quiet(owner: Connection, organization: UUID, model_dir):
+    with owner.cursor() as cursor:
+        cursor.execute(
+            "update organization_settings set triage = false, suggest = false, draft = false, sentiment = false"
+        )
+
+
+def test_a_resolved_ticket_is_found_by_its_problem_with_what_helped(ticket, resolve, run_jobs, organization, ask):
+    printer = ticket("The printer prints nothing", "It hums, but the paper stays white.")
+    resolve(ticket("Invoice twice", "I was charged two times this month."), "We sent the money back.")
+    resolve(printer, "Have a look at the cartridge.", "Pull the tape off the cartridge.\n\n-- \nAnna")
+    assert ask("select count(*) from dramatiq.queue where actor_name = 'index_tickets'") == [1]
+    run_jobs("tickets")
+    open_ = ticket("White pages", "My printer only gives out empty paper.")
+    (found,) = similar.to_ticket(organization, open_)
+    assert (found.ticket_id, found.status) == (printer, "resolved")
+    assert found.resolution == "Pull the tape off the cartridge."
+    assert found.similarity > similar.LEAST
+    shown = CliRunner().invoke(app, ["tickets", "similar", str(open_), "--org", "Acme", "--json"])
+    assert [row["ticket_id"] for row in json.loads(shown.stdout)] == [str(printer)]
+    assert (
+        "Pull the tape"
+        in CliRunner().invoke(app, ["tickets", "similar", "printer: white pages", "--org", "Acme"]).stdout
+    )
+
+
+def test_resolved_ones_come_first_and_the_ticket_itself_never(ticket, resolve, run_jobs, organization):
+    asked = ticket("The printer prints nothing", "The paper stays white.")
+    twin = ticket("The printer prints nothing", "The paper stays white.")
+    similar.to_ticket(organization, twin)  # its vector is stored
+    old = ticket("Printer", "Sheets come out white from the printer.")
+    resolve(old, "Pull the tape off.")
+    run_jobs("tickets")
+    found = similar.to_ticket(organization, asked)
+    assert [one.ticket_id for one in found] == [old, twin]
+    assert found[0].similarity < found[1].similarity
+
+
+def test_an_internal_note_is_no_resolution_and_a_later_answer_takes_the_place_of_an_earlier(
+    ticket, resolve, run_jobs, organization
+):
+    printer = ticket("The printer prints nothing", "The paper stays white.")
+    resolve(printer, "The customer is an idiot.", public=False)
+    run_jobs("tickets")
+    assert [one.resolution for one in similar.to_text(organization, "printer gives white paper")] == [None]
+    for answer in ("Try another cable.", "Pull the tape off the cartridge."):
+        with database.transaction(organization) as connection, connection.cursor() as cursor:
+            cursor.execute("update tickets set status = 'in_progress' where id = %s", (printer,))
+        resolve(printer, answer)
+        run_jobs("tickets")
+        assert [one.resolution for one in similar.to_text(organization, "printer gives white paper")] == [answer]
+
+
+def test_another_organizations_tickets_are_never_found(ticket, resolve, run_jobs, organization, owner):
+    other = new_organization(owner, "Other")
+    resolve(ticket("The printer prints nothing", "White paper.", of=other), "Pull the tape off.", of=other)
+    run_jobs("tickets")
+    assert similar.to_text(organization, "the printer prints nothing") == []
+    assert len(similar.to_text(other, "the printer prints nothing")) == 1
+
+
+def test_history_that_came_in_resolved_is_found_after_the_hourly_look(ticket, run_jobs, organization, ask):
+    old = ticket("The printer prints nothing", "White paper.", status="closed")
+    assert ask("select count(*) from dramatiq.queue where actor_name = 'index_tickets'") == [0]
+    actors.kb.reconcile_kb.send()
+    run_jobs("kb", "tickets")
+    assert [one.ticket_id for one in similar.to_text(organization, "printer: white paper")] == [old]
+    assert similar.index(organization) == (0, False)
+
+
+def test_an_edited_problem_is_embedded_anew_and_nothing_else(ticket, resolve, run_jobs, organization, monkeypatch):
+    first = ticket("The printer prints nothing", "White paper.")
+    resolve(first, "Pull the tape off.")
+    run_jobs("tickets")
+    with database.transaction(organization) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "update tickets set subject = 'Invoice twice', body = 'Charged two times' where id = %s", (first,)
+        )
+    texts: list[str] = []
+    real = embedding.embed
+    monkeypatch.setattr(embedding, "embed", lambda given: texts.extend(given) or real(given))
+    assert similar.index(organization) == (1, False)
+    assert texts == ["Invoice twice\n\nCharged two times"]
+    assert similar.to_text(organization, "printer: white paper") == []
+
+
+def test_bad_input_is_named(organization, ticket):
+    with pytest.raises(InvalidInput, match="The problem is empty"):
+        similar.to_text(organization, " \x00 ")
+    with pytest.raises(InvalidInput, match="top must be from 1 to 50, not 51"):
+        similar.to_text(organization, "printer", top=51)
+    with pytest.raises(NotFound):
+        similar.to_ticket(organization, organization)
+    with pytest.raises(NotFound):
+        similar.index("00000000-0000-0000-0000-000000000000")
+    assert similar.to_text(organization, "\u202eשלום 😀" + "x" * 20_000) == []
