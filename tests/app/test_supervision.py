@@ -146,7 +146,7 @@ def test_a_killed_supervisor_leaves_nothing_running(tmp_path: Path):
     supervisor = subprocess.Popen([PYTHON, str(script)], stdout=subprocess.PIPE, text=True, env=environment)
     assert supervisor.stdout is not None
     pid = int(supervisor.stdout.readline())
-    until(lambda: psutil.Process(pid).cmdline()[1] == "-c", "the leash has become the program")
+    until(lambda: psutil.Process(pid).cmdline()[1:2] == ["-c"], "the leash has become the program")
     supervisor.kill()
     supervisor.wait()
     until(lambda: members(pid) == [], "the child ends")
