@@ -38,13 +38,10 @@ def test_in_every_turn_one_of_them_looks(watchers, since):
 @given(st.lists(st.sets(st.sampled_from("abc"), min_size=1), min_size=1, max_size=8))
 def test_whoever_looks_for_others_looks(served):
     """Each counts those that serve at least its own queues; whatever sets they serve, no queue goes without a look."""
-    watching = [
-        (queues, [other for other, theirs in enumerate(served) if theirs >= queues].index(number), queues)
-        for number, queues in enumerate(served)
-    ]
-    places = [
-        (queues, place, min(MOST_WATCHERS, sum(theirs >= queues for theirs in served))) for queues, place, _ in watching
-    ]
+    places = []
+    for number, queues in enumerate(served):
+        peers = [other for other, theirs in enumerate(served) if theirs >= queues]
+        places.append((queues, peers.index(number), min(MOST_WATCHERS, len(peers))))
     for turn in range(2 * 60):
         looks = [queues for queues, place, watchers in places if (place - turn) % watchers == 0]
         assert set().union(*served) == set().union(*looks), turn
@@ -99,11 +96,9 @@ def test_what_comes_without_a_ring_is_found_within_a_second(crowd, look):
 
 def test_idle_processes_ask_once_a_turn_and_not_each_of_them(crowd, look):
     all_take_turns(look)
-    (first,) = look.rows("select now() as at, sum(extract(epoch from beat_at)) as beats from pgbroker.processes")
     beats, began = set(), monotonic()
     while monotonic() - began < 6 * TURN_SECONDS:
         beats |= {row["beat_at"] for row in look.rows("select beat_at from pgbroker.processes")}
-    assert first["beats"]
     assert len(beats) - PROCESSES <= 8, beats  # each would have beaten six times by itself
 
 
