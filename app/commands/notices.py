@@ -2,13 +2,13 @@
 
 from pathlib import Path
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
+from app.commands.files import text_of
+from app.commands.organization import named
 from app.output import AsJson, console, errors, show_json, show_table
-from desk import database, organizations
-from desk.errors import InvalidInput
+from desk import database
 from desk.notices import document, mail, store
 from desk.notices.reach import Reach
 from desk.notices.wanted import Wanted
@@ -27,8 +27,8 @@ def replace(
 ) -> None:
     """Replace all that an organization and its agents want by what FILE says. A webhook without a secret keeps the one
     that is stored under its name."""
-    wanted = document.read(document.load(_text(file)), Reach.read(settings().webhooks_may_reach))
-    organization_id = _organization(org)
+    wanted = document.read(document.load(text_of(file)), Reach.read(settings().webhooks_may_reach))
+    organization_id = named(org)
     with database.transaction(organization_id) as connection:
         store.put(connection, organization_id, wanted)
         now = store.shown(connection, organization_id)
@@ -43,7 +43,7 @@ def replace(
 @app.command()
 def show(org: Organization, as_json: AsJson = False) -> None:
     """What an organization and its agents want. Secrets are not shown; `--json` prints a document that `set` takes."""
-    organization_id = _organization(org)
+    organization_id = named(org)
     with database.transaction(organization_id) as connection:
         now = store.shown(connection, organization_id)
     if as_json:
@@ -75,7 +75,7 @@ def list_deliveries(
     as_json: AsJson = False,
 ) -> None:
     """The newest deliveries: which way, whether it waits, was sent, is dead or was dropped, and why."""
-    organization_id = _organization(org)
+    organization_id = named(org)
     with database.transaction(organization_id) as connection:
         rows = store.listed(connection, organization_id, top)
     names = ("created_at", "kind", "subject", "channel", "address", "state", "attempts", "reason")
@@ -91,7 +91,7 @@ def send_test(
     as_json: AsJson = False,
 ) -> None:
     """Send a notice that says it is a test: to the agent or the queue by mail, and to every webhook that is on."""
-    organization_id = _organization(org)
+    organization_id = named(org)
     with database.transaction(organization_id) as connection:
         notification_id, ways = store.send_test(connection, organization_id, agent)
     if as_json:
@@ -110,17 +110,3 @@ def _oddities(wanted: Wanted) -> list[str]:
     if wanted.mail_on and not wanted.queue_addresses:
         found.append("mail.queue is empty: of tickets that nobody has no mail is sent.")
     return found
-
-
-def _organization(name: str) -> UUID:
-    with database.transaction() as connection:
-        return organizations.find(connection, name)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}.") from None

@@ -1,4 +1,4 @@
-"""Whose data an import brings: the organization that --org names, made where there is none and said so."""
+"""The organization that --org names; an import makes it where there is none, and says so."""
 
 from typing import Annotated
 from uuid import UUID
@@ -15,6 +15,12 @@ CreateOrg = Annotated[
         help="Make the organization where there is none, and say so; or refuse a name that is not there.",
     ),
 ]
+
+
+def named(name: str) -> UUID:
+    """The id of the organization called `name`. Raises NotFound: there is none; the message lists those that exist."""
+    with database.transaction() as connection:
+        return organizations.find(connection, name)
 
 
 def of_import(name: str, create: bool) -> UUID:

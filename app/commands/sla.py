@@ -10,6 +10,8 @@ from uuid import UUID
 import typer
 
 from app.commands import sla_published
+from app.commands.files import text_of
+from app.commands.organization import named
 from app.output import AsJson, console, errors, show_json, show_table
 from desk import database, organizations
 from desk.errors import InvalidInput, NotFound
@@ -51,8 +53,8 @@ def publish(
 ) -> None:
     """Publish calendars and policies from FILE. What changed becomes a new version; clocks that run keep theirs,
     unless `--apply-to open` says otherwise."""
-    document = policies.load(_text(file))
-    organization_id = _organization(org)
+    document = policies.load(text_of(file))
+    organization_id = named(org)
     with database.transaction(organization_id) as connection:
         published = policies.publish(connection, organization_id, document)
         move = moves.request(connection, organization_id) if apply_to is ApplyTo.open else None
@@ -79,7 +81,7 @@ def publish(
 @app.command("moves")
 def show_moves(org: Organization, as_json: AsJson = False) -> None:
     """How far the moves of open tickets to newly published policies and calendars have come."""
-    organization_id = _organization(org)
+    organization_id = named(org)
     with database.transaction(organization_id) as connection:
         rows = moves.progress(connection, organization_id)
     show_json(rows) if as_json else show_table(f"Moves of {org}", rows)
@@ -121,7 +123,7 @@ def report(
     names = [name.strip() for name in by.split(",") if name.strip()]
     rows = []
     for name in [org] if org else _names():
-        organization_id = _organization(name)
+        organization_id = named(name)
         with database.transaction(organization_id) as connection:
             rows += [{"organization": name} | row for row in report_of(connection, organization_id, start, names)]
     show_json(rows) if as_json else show_table("SLA", rows, ("organization", *columns(names)))
@@ -134,7 +136,7 @@ def urgent(
     as_json: AsJson = False,
 ) -> None:
     """The running clocks that are due first, late ones included: minutes to the breach as of this moment."""
-    organization_id = _organization(org)
+    organization_id = named(org)
     with database.transaction(organization_id) as connection:
         rows = most_urgent(connection, organization_id, top)
     names = ("due_at", "time_to_breach_minutes", "business_minutes_left", "metric", "priority", "assignee", "subject")
@@ -148,7 +150,7 @@ def escalations(
     as_json: AsJson = False,
 ) -> None:
     """The newest escalation steps: which crossing asked for what, and what became of it."""
-    organization_id = _organization(org)
+    organization_id = named(org)
     with database.transaction(organization_id) as connection:
         rows = listed(connection, organization_id, top)
     show_json(rows) if as_json else show_table(f"Escalations of {org}", rows)
@@ -201,8 +203,8 @@ def replay(
     reply (agent or customer). Without replies only the resolution can be judged. `warned` counts the clocks for which
     a warning would have been sent, whatever became of them.
     """
-    document = read(policies.load(_text(policy)))
-    found = read_events(_text(events))
+    document = read(policies.load(text_of(policy)))
+    found = read_events(text_of(events))
     histories = found.histories
     last = max(event["at"] for history in histories for event in history.events)
     now = last if at is None else _instant(at, "--at")
@@ -217,7 +219,7 @@ def replay(
     }
     compared = None
     if against is not None:
-        second = read(policies.load(_text(against)))
+        second = read(policies.load(text_of(against)))
         warnings = (*warnings, *second.warnings)
         compared = side_by_side(rows, summary(judge(histories, second, now).verdicts))
     if as_json:
@@ -265,20 +267,6 @@ def _show(explanation: Explanation) -> None:
 def _names() -> list[str]:
     with database.transaction() as connection:
         return organizations.names(connection)
-
-
-def _organization(name: str) -> UUID:
-    with database.transaction() as connection:
-        return organizations.find(connection, name)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}.") from None
 
 
 def _instant(text: str, name: str) -> datetime:
