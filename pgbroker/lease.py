@@ -5,7 +5,7 @@ could not beat for most of its lease starts no more work (`holds` turns False) b
 process that was thought dead and comes back begins anew under another id; what it held then is lost to it. The same
 connection listens to the doorbell, unless a pooler stands between: then polling alone finds what comes in, and as a
 pooler's connections say nothing about a process, a dead one is known by its lease alone. Where the bell can wake it,
-the beat of a process that has nothing to do looks for work as well, and the lookout sleeps.
+the thread of the beat looks for work while there is nothing to do, and the lookout sleeps; it beats rarely then.
 
 While the database is away it waits, says so once, and goes on. After an outage it rescues nobody for the length of a
 lease: the others have to come back first.
@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 0.5  # while messages are held
 IDLE_BEAT_SECONDS = 1.0
+WATCHING_SHARE = 0.7  # of the lease: how far a beat reaches while turns are taken, as nothing is held
 BEAT_SLACK_SECONDS = 0.3  # a beat later than promised by this much, and a connection that is gone: a dead process
 YOUNG_SECONDS = 0.5  # a claim so young may be newer than what its rescuer knows of processes
 HEARS_SECONDS = 2.0  # senders ring for an idle process this long after its next beat was due
@@ -117,7 +118,9 @@ class Lifeline:
         self._wake, self._nudge = os.pipe()
         self._stopping = False
         self._promised = BEAT_SECONDS
-        self._connection: Connection | None = None  # what the next three are true of
+        self._reaches_to = 0.0  # as promised, while turns are taken
+        self._said: dict[str, Any] = {}  # about itself
+        self._connection: Connection | None = None  # what the next two are true of
         self._backend_pid: int | None = None
         self._channels: dict[str, str] = {}
         self._thread = Thread(target=self._run, name="pgbroker-beat", daemon=True)
@@ -152,6 +155,7 @@ class Lifeline:
 
     def hurry(self) -> None:
         """Messages were taken: who promised a slow beat beats now, so that a death would be noticed soon."""
+        self._reaches_to = 0.0  # the claim has shortened it
         if self._promised > BEAT_SECONDS and not self._stopping:
             os.write(self._nudge, b".")
 
@@ -250,19 +254,11 @@ class Lifeline:
         asked_at = clock()
         connection = self._connected()
         if self._beaten_at is None:
-            self._register()
+            self._register(asked_at)
             missing, pause = True, self._jittered()
         else:
-            counters = self._newly_counted()
-            about_itself = {
-                "process_id": self.process_id,
-                "backend_pid": self._backend_pid,
-                "queues": self._holder.queue_names(),
-                "counters": None if counters == self._counted else json.dumps(counters),
-                "hears_seconds": HEARS_SECONDS,
-            }
             watches = bool(self._channels) and self._most_watchers > 1 and self._holder.idle()
-            answer = self._watch(about_itself) if watches else self._say(about_itself)
+            answer = self._watch(asked_at) if watches else self._say(asked_at)
             if answer is None:
                 logger.warning("This process was taken for dead and its messages given to others; it begins anew")
                 self._taken_away.update(self._counted or {})
@@ -270,9 +266,6 @@ class Lifeline:
                     self.process_id, self._beaten_at = str(uuid4()), None
                 return self._beat()
             missing, pause = answer
-            self._counted = counters
-        with self._state:
-            self._beaten_at = asked_at
         self._hand_on(connection)  # what arrived with the answer
         if (missing or asked_at >= self._look_at) and clock() >= self._rescues_from:
             self._look_at = asked_at + SECONDS_BETWEEN_LOOKS * self._watchers
@@ -285,14 +278,21 @@ class Lifeline:
     def _jittered(self) -> float:
         return self._promised * random.uniform(0.8, 1.0)  # noqa: S311
 
-    def _say(self, about_itself: dict[str, Any]) -> tuple[bool, float] | None:
-        """A beat, no more: whether some process missed its own, and seconds until the next; None: ours is gone."""
-        due_seconds = self._interval() + BEAT_SLACK_SECONDS
-        self._watchers = 1
+    def _say(self, asked_at: float, *, watches: bool = False) -> tuple[bool, float] | None:
+        """Beat: whether some process missed its own, and seconds until the next; None: ours is gone."""
+        counters, about_itself = self._newly_counted(), self._about_itself()
+        if watches:
+            self._promised = due_seconds = self._lease_seconds * WATCHING_SHARE
+        else:
+            due_seconds = self._interval() + BEAT_SLACK_SECONDS
+            self._watchers = 1
         answer = self._line.execute(
             sql("beat"),
             about_itself
             | {
+                "process_id": self.process_id,
+                "counters": None if counters == self._counted else json.dumps(counters),
+                "watches": watches,
                 "hears": bool(self._channels) and self._holder.listens(),
                 "hears_seconds": HEARS_SECONDS + due_seconds,
                 "due_seconds": due_seconds,
@@ -300,38 +300,50 @@ class Lifeline:
         )
         if not answer:
             return None
+        self._beaten(asked_at)
+        self._said, self._counted = about_itself, counters
+        self._reaches_to = asked_at + due_seconds if watches else 0.0
         missing, cancelled = answer[0]
         if cancelled:
             self._holder.cancel(cancelled)
         return missing, self._jittered()
 
-    def _watch(self, about_itself: dict[str, Any]) -> tuple[bool, float] | None:
-        """As `_say`, and look for work: it is this process's turn."""
-        began = clock()
-        self._promised = self._most_watchers * TURN_SECONDS
-        answer = self._line.execute(
-            sql("watch"),
-            about_itself
-            | {
-                "most_watchers": self._most_watchers,
-                "turn_seconds": TURN_SECONDS,
-                "slack_seconds": BEAT_SLACK_SECONDS,
-            },
-        )
-        if not answer:
+    def _watch(self, asked_at: float) -> tuple[bool, float] | None:
+        """Look for work, it is this process's turn; beat first, if there is news or the last beat does not reach far
+        enough. Answers as `_say`."""
+        turns = self._most_watchers * TURN_SECONDS + BEAT_SLACK_SECONDS
+        if (
+            self._reaches_to < asked_at + turns
+            or self._said != self._about_itself()
+            or self._counted != self._newly_counted()
+        ) and not self._say(asked_at, watches=True):
             return None
-        missing, place, watchers, *found = answer[0]
-        survey = Survey(*found)
-        note_levels(self._line, survey)
+        began = clock()
+        queues = self._holder.queue_names()
+        answer = self._line.execute(sql("look"), {"process_id": self.process_id, "queues": queues})[0]
+        known, missing, place, watchers, anything, now = answer
+        if not known:
+            return None
+        survey = Survey(now, None, [], [])
+        if anything:
+            survey = Survey(*self._line.execute(sql("survey"), {"queues": queues})[0])
+            note_levels(self._line, survey)
         self._watchers = min(watchers, self._most_watchers)
         self._holder.watched(survey, clock() - began, self._watchers * TURN_SECONDS * 2)
         return missing, next_turn(survey.now.timestamp(), place, self._watchers)
+
+    def _about_itself(self) -> dict[str, Any]:
+        return {"backend_pid": self._backend_pid, "queues": self._holder.queue_names()}
+
+    def _beaten(self, asked_at: float) -> None:
+        with self._state:
+            self._beaten_at = asked_at
 
     def _newly_counted(self) -> Counters:
         """What was counted since the process registered."""
         return Counters({name: count - self._taken_away[name] for name, count in dict(self._counters).items()})
 
-    def _register(self) -> None:
+    def _register(self, asked_at: float) -> None:
         self._line.execute(
             sql("register"),
             {
@@ -344,8 +356,9 @@ class Lifeline:
                 "due_seconds": self._interval() + BEAT_SLACK_SECONDS,
             },
         )
-        self._counted = None
+        self._counted, self._reaches_to = None, 0.0
         self._holder.registered(self._line)
+        self._beaten(asked_at)
 
     def _rescue(self) -> None:
         rescued = self._line.execute(sql("rescue"), {"young_seconds": YOUNG_SECONDS, "most_deaths": MOST_DEATHS})

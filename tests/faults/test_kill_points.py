@@ -162,7 +162,7 @@ SCENES = {
     "sign_off": [worker_that_is_told_to_stop],
     "take_slot": [scheduler],
     "waiting": [sender],
-    "watch": [worker_that_idles],
+    "look": [worker_that_idles],
 }
 # What runs in a transaction with others, now and then at least: there is a moment between its answer and its commit.
 IN_TRANSACTION = {

@@ -13,7 +13,7 @@ from pgbroker.statements import sql
 
 SQL = Path(pgbroker.__file__).parent / "sql"
 LARGE = {"queue", "finished", "dead_letters", "results", "slots"}
-CLAIMING = {"claim", "claim_turns", "limited_lock", "limited_claim", "survey", "watch", "peek"}
+CLAIMING = {"claim", "claim_turns", "limited_lock", "limited_claim", "survey", "look", "peek"}
 ID = "00000000-0000-0000-0000-000000000001"
 IDS = [ID] * 4
 OUTCOMES = {"outcomes": "[]"}
@@ -49,15 +49,10 @@ REGULAR = {
     "beat": [
         {
             "process_id": ID, "due_seconds": 1, "backend_pid": 1, "queues": ["crowd"], "counters": None, "hears": True,
-            "hears_seconds": 3,
+            "hears_seconds": 3, "watches": True,
         }
     ],
-    "watch": [
-        {
-            "process_id": ID, "most_watchers": 5, "turn_seconds": 0.9, "slack_seconds": 0.3, "backend_pid": 1,
-            "queues": ["crowd"], "counters": None, "hears_seconds": 2,
-        }
-    ],
+    "look": [{"process_id": ID, "queues": ["crowd"]}],
     "rescue": [{"young_seconds": 0.5, "most_deaths": 3}],
     "prune_finished": [PRUNE, PRUNE | {"floor": "2020-01-01"}],
     "prune_dead": [PRUNE, PRUNE | {"floor": "2020-01-01"}],

@@ -74,11 +74,12 @@ def crowd(url):
         yield brokers, ran
 
 
-def all_take_turns(look):
+def all_take_turns(look, columns=""):
     def watching():
-        return look.rows("select from pgbroker.processes where watches_until > now()")
+        found = look.rows(f"select {columns} from pgbroker.processes where watches_until > now()")
+        return found if len(found) == PROCESSES else None
 
-    return until(lambda: len(watching()) == PROCESSES, "all take turns")
+    return until(watching, "all take turns")
 
 
 def test_what_comes_without_a_ring_is_found_within_a_second(crowd, look):
@@ -94,12 +95,33 @@ def test_what_comes_without_a_ring_is_found_within_a_second(crowd, look):
     assert max(took) < 2 * TURN_SECONDS + 0.5, took  # who is busy leaves a turn to nobody; and this machine is, too
 
 
-def test_idle_processes_ask_once_a_turn_and_not_each_of_them(crowd, look):
+def test_idle_processes_look_once_a_turn_and_beat_once_in_several(crowd, look):
+    brokers, _ = crowd
+    looks: list[float] = []
+    for broker in brokers:
+        engine = broker.engine
+
+        def watched(*arguments, told=engine.watched):
+            looks.append(monotonic())
+            told(*arguments)
+
+        engine.watched = watched
     all_take_turns(look)
-    beats, began = set(), monotonic()
+    beats, since = set(), len(looks)
+    until(lambda: len(looks) > since)
+    began, since = monotonic(), len(looks)
     while monotonic() - began < 6 * TURN_SECONDS:
         beats |= {row["beat_at"] for row in look.rows("select beat_at from pgbroker.processes")}
-    assert len(beats) - PROCESSES <= 8, beats  # each would have beaten six times by itself
+    assert 5 <= len(looks) - since <= 8, "each would have looked six times by itself"
+    assert len(beats) <= 2 * PROCESSES, beats
+
+
+def test_an_idle_process_that_is_taken_for_dead_begins_anew(crowd, look):
+    """A look notices it, where there was no beat to do."""
+    all_take_turns(look)
+    before = {row["process_id"] for row in look.rows("delete from pgbroker.processes returning process_id")}
+    assert len(before) == PROCESSES
+    assert not before & {row["process_id"] for row in all_take_turns(look, "process_id")}
 
 
 def test_who_finds_more_than_it_can_take_calls_the_others(crowd, look):
