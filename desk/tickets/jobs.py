@@ -8,7 +8,7 @@ from uuid import UUID
 
 from desk import database, organizations
 from desk.kb import Hit, embedding, search
-from desk.tickets import drafting, examples, sentiment, store, vectors
+from desk.tickets import drafting, examples, quoting, replies, sentiment, similar, store, vectors
 from desk.tickets import triage as rules
 from desk.tickets.own_words import own_words
 from desk.tickets.sentiment import Sentiment
@@ -16,6 +16,7 @@ from desk.tickets.store import Ticket
 from desk.tickets.triage import Triage
 
 ASKED = 1_000  # characters of a ticket that are searched for
+REPLIES_OF = 10  # similar tickets among which resolved ones are looked for
 
 
 def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, Triage, str]:
@@ -38,31 +39,40 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
 def suggestions(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[dict[str, Any]]]:
     """The ticket and up to three public articles for it, the best first."""
     ticket, hits = _search(organization_id, ticket_id)
-    return ticket, [
-        {
-            "article_id": hit.article_id,
-            "article_revision": hit.revision,
-            "heading": _heading(hit),
-            "excerpt": hit.excerpt,
-            "score": float(hit.score),
-        }
-        for hit in hits
-    ]
+    return ticket, [suggestion(hit) for hit in hits]
+
+
+def suggestion(hit: Hit) -> dict[str, Any]:
+    """What of a hit is offered: the article as it was found, its heading, some words of it."""
+    return {
+        "article_id": hit.article_id,
+        "article_revision": hit.revision,
+        "heading": _heading(hit),
+        "excerpt": hit.excerpt,
+        "score": float(hit.score),
+    }
 
 
 def draft(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, str | None, list[dict[str, Any]]]:
     """The ticket, a draft of a reply to it (None where nothing is relevant) and the draft's citations."""
     ticket, hits = _search(organization_id, ticket_id)
+    asked = question(ticket)
+    if not asked:
+        return ticket, None, []
     found = [
         passage
         for hit in hits
         for passage in drafting.passages(
             hit.passage, drafting.Source(str(hit.article_id), hit.revision, hit.title, _heading(hit))
         )
+        if quoting.is_quoted(passage.text, hit.passage)
     ]
+    resolved = similar.to_ticket(ticket.organization_id, ticket.id, top=REPLIES_OF)
+    for reply in replies.of(ticket.organization_id, resolved):
+        found += replies.passages(reply)
     if not found:
         return ticket, None, []
-    embedded = embedding.embed([question(ticket), *(passage.text for passage in found)])
+    embedded = embedding.embed([asked, *(passage.text for passage in found)])
     chosen = drafting.choose(found, embedded[1:], embedded[0])
     if not chosen:
         return ticket, None, []
@@ -86,7 +96,8 @@ def question(ticket: Ticket) -> str:
 def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[Hit]]:
     with _reading(organization_id) as connection:
         ticket = store.get(connection, organization_id, ticket_id)
-        return ticket, search(connection, ticket.organization_id, question(ticket), top=3)
+        asked = question(ticket)
+        return ticket, search(connection, ticket.organization_id, asked, top=3) if asked else []
 
 
 def _reading(organization_id: UUID | str) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
+import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import Json, execute_values
 
@@ -21,7 +22,7 @@ from desk.tickets.triage import Triage
 
 
 class CitationChanged(DeskError):
-    """An article changed between the search and the draft that cites it; the job runs again."""
+    """A source changed between the search and the draft that cites it; the job runs again."""
 
 
 def keep_triage(connection: Connection, ticket: Ticket, found: Triage, model: str) -> bool:
@@ -63,25 +64,17 @@ def keep_draft(
     """Replace the ticket's draft; False where the ticket was edited meanwhile.
 
     Raises:
-        CitationChanged: an article that it cites was changed, taken from the public or deleted meanwhile.
+        CitationChanged: an article or a reply that it cites was changed, taken from the public or deleted meanwhile.
     """
     if _current(connection, ticket) is None:
         return False
-    with connection.cursor() as cursor:
-        cursor.execute(
-            statement("desk.tickets", "keep_draft"),
-            {
-                "organization_id": ticket.organization_id,
-                "ticket_id": ticket.id,
-                "revision": ticket.revision,
-                "body": body,
-                "citations": Json(citations),
-                "reason": reason,
-                "method": method,
-            },
-        )
-        if cursor.rowcount == 0:
-            raise CitationChanged(f"An article that the draft for ticket {ticket.id} cites was changed meanwhile.")
+    values = {"body": body, "citations": Json(citations), "reason": reason, "method": method}
+    try:
+        _execute(connection, "keep_draft", values, ticket)
+    except psycopg2.errors.CheckViolation as error:
+        if error.diag.constraint_name != "drafts_citations_exist":
+            raise
+        raise CitationChanged(f"What the draft for ticket {ticket.id} cites was changed meanwhile: {error}") from error
     return True
 
 
