@@ -5,6 +5,7 @@ An edit in the meantime has sent another message, which will write its own. Writ
 """
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from psycopg2.extras import Json, execute_values
 from desk.errors import DeskError
 from desk.sql import statement
 from desk.tickets import store
+from desk.tickets.explaining import Explanation
 from desk.tickets.risk import Prediction
 from desk.tickets.sentiment import Sentiment
 from desk.tickets.store import Ticket
@@ -40,8 +42,11 @@ def keep_triage(connection: Connection, ticket: Ticket, found: Triage, model: st
     return True
 
 
-def keep_suggestions(connection: Connection, ticket: Ticket, hits: list[dict[str, Any]]) -> bool:
-    """Replace the ticket's suggestions by these; an article that changed meanwhile is left out."""
+def keep_suggestions(
+    connection: Connection, ticket: Ticket, hits: list[dict[str, Any]], searched_at: datetime | None = None
+) -> bool:
+    """Replace the ticket's suggestions by these, found at `searched_at` by the database's clock (None: now); an article
+    that changed meanwhile is left out. That there are none is kept as well."""
     if _current(connection, ticket) is None:
         return False
     with connection.cursor() as cursor:
@@ -49,6 +54,7 @@ def keep_suggestions(connection: Connection, ticket: Ticket, hits: list[dict[str
         rows = [(*_key(ticket), ticket.revision, position, *hit.values()) for position, hit in enumerate(hits, start=1)]
         if rows:
             execute_values(cursor, statement("desk.tickets", "keep_suggestions"), rows)
+    _execute(connection, "keep_suggestion_run", {"articles": len(hits), "searched_at": searched_at}, ticket)
     return True
 
 
@@ -76,6 +82,16 @@ def keep_draft(
             raise
         raise CitationChanged(f"What the draft for ticket {ticket.id} cites was changed meanwhile: {error}") from error
     return True
+
+
+def keep_explanation(connection: Connection, ticket: Ticket, found: Explanation) -> bool:
+    """Keep why triage gives the ticket its category; False where the ticket was edited, or triaged anew, meanwhile."""
+    if _current(connection, ticket) is None:
+        return False
+    with connection.cursor() as cursor:
+        values = asdict(found) | _named(ticket) | {"revision": ticket.revision}
+        cursor.execute(statement("desk.tickets", "keep_explanation"), values)
+        return cursor.rowcount == 1
 
 
 def keep_sentiment(connection: Connection, ticket: Ticket, found: Sentiment) -> bool:
