@@ -35,11 +35,14 @@ def triage_ticket(organization_id: str, ticket_id: str) -> None:
 
 @dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=MODEL_MS)
 def suggest_articles(organization_id: str, ticket_id: str) -> None:
-    """Up to three articles that may answer, or none."""
+    """Up to three articles that may answer, or none; and open tickets that may say the same."""
     ticket, hits, searched_at = jobs.suggestions(organization_id, ticket_id)
+    same = jobs.same(ticket)
     with in_transaction(ticket.organization_id) as connection:
         kept = results.keep_suggestions(connection, ticket, hits, searched_at)
-    logger.info("articles_suggested", ticket_id=ticket_id, articles=len(hits), kept=kept)
+        if same is not None:
+            results.keep_duplicates(connection, ticket, same)
+    logger.info("articles_suggested", ticket_id=ticket_id, articles=len(hits), duplicates=len(same or ()), kept=kept)
 
 
 @dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=MODEL_MS)
@@ -68,9 +71,9 @@ def explain_triage(organization_id: str, ticket_id: str) -> None:
 @dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=RULES_MS)
 def read_sentiment(organization_id: str, ticket_id: str) -> None:
     """Mood and urgency with reasons; escalation where the organization switched it on."""
-    ticket, found = jobs.mood(organization_id, ticket_id)
+    ticket, found, message_seq = jobs.mood(organization_id, ticket_id)
     with in_transaction(ticket.organization_id) as connection:
-        kept = results.keep_sentiment(connection, ticket, found)
+        kept = results.keep_sentiment(connection, ticket, found, message_seq)
     logger.info("sentiment_read", ticket_id=ticket_id, label=found.label, urgency=found.urgency, kept=kept)
 
 

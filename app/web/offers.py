@@ -6,12 +6,12 @@ The former is for customers, through the desk's own application, and tells nothi
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.web.fields import Line, Text, organization_id
 from desk import database
-from desk.tickets import deflecting, offering
+from desk.tickets import deflecting, offering, similar
 
 router = APIRouter(prefix="/api/v1")
 
@@ -60,6 +60,19 @@ def note(offer_id: str, event: Literal["clicked", "submitted"], org: Line) -> Re
     with database.transaction(organization := organization_id(org)) as connection:
         deflecting.note(connection, organization, offer_id, event)
     return Response(status_code=204)
+
+
+@router.get("/tickets/{ticket_id}/similar")
+def similar_tickets(ticket_id: str, org: Line, top: Annotated[int, Query(ge=1, le=similar.MOST)] = 5) -> dict[str, Any]:
+    """Tickets with the same problem, resolved ones first, with what helped; and possible duplicates among open ones.
+
+    For agents: other customers' words are in it.
+    """
+    organization = organization_id(org)
+    found = similar.to_ticket(organization, ticket_id, top=top)
+    with database.transaction(organization) as connection:
+        duplicates = similar.flagged(connection, organization, ticket_id)
+    return {"ticket_id": ticket_id, "similar": [asdict(one) for one in found], "duplicates": duplicates}
 
 
 @router.get("/tickets/{ticket_id}/suggestions")

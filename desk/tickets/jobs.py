@@ -8,11 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from desk import database, language_model, log, organizations
+from desk.errors import ModelUnavailable
 from desk.kb import Hit, embedding, search
 from desk.language_model import LanguageModelFailed
 from desk.sql import statement
 from desk.tickets import (
     drafting,
+    duplicates,
     examples,
     explaining,
     masking,
@@ -26,6 +28,7 @@ from desk.tickets import (
 )
 from desk.tickets import triage as rules
 from desk.tickets.checking import NotUsable
+from desk.tickets.duplicates import Duplicate
 from desk.tickets.explaining import Explanation
 from desk.tickets.own_words import own_words
 from desk.tickets.sentiment import Sentiment
@@ -36,6 +39,7 @@ from desk.tickets.wording import Citations
 ASKED = 1_000  # characters of a ticket that are searched for
 CITED = "cited passages"  # how a draft is made, and an explanation below
 EVIDENCE = "evidence"
+LEAST_WORDS = 3  # of a message, to be read for its mood
 REPLIES_OF = 10  # similar tickets among which resolved ones are looked for
 
 logger = log.get(__name__)
@@ -151,11 +155,32 @@ def explanation(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Tic
     return ticket, Explanation(category, opinion, text, f"{EVIDENCE}, worded by {language_model.name()}")
 
 
-def mood(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, Sentiment]:
-    """The ticket and its sentiment."""
-    with _reading(organization_id) as connection:
+def mood(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, Sentiment, int | None]:
+    """The ticket, its sentiment, and the number of the customer's message that it was read from: the last one that has
+    words of its own; None: from the ticket's own text."""
+    with _reading(organization_id) as connection, connection.cursor() as cursor:
         ticket = store.get(connection, organization_id, ticket_id)
-    return ticket, sentiment.read(ticket.text, ticket.language)
+        key = {"organization_id": ticket.organization_id, "ticket_id": ticket.id}
+        cursor.execute(statement("desk.tickets", "last_said"), key)
+        said = next(((body, seq) for seq, body in cursor.fetchall() if _says_something(body)), (ticket.text, None))
+    return ticket, sentiment.read(said[0], ticket.language), said[1]
+
+
+def same(ticket: Ticket) -> list[Duplicate] | None:
+    """Other open tickets that may say the same; None where the organization does not want to know, or nobody can tell
+    without a model."""
+    with database.transaction(ticket.organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select duplicates from organization_settings where organization_id = %s", (ticket.organization_id,)
+        )
+        row = cursor.fetchone()
+    if not row or not row[0]:
+        return None
+    try:
+        return duplicates.of(ticket)
+    except ModelUnavailable as error:
+        logger.warning("no_duplicates_without_a_model", reason=str(error))
+        return None
 
 
 def question(ticket: Ticket) -> str:
@@ -192,6 +217,11 @@ def _wants(organization_id: UUID, what: str) -> bool:
 def _masked(ticket: Ticket) -> str:
     """What of a ticket may leave the house: the customer's own words without personal data."""
     return masking.mask(question(ticket), [name for name in (ticket.requester, ticket.assignee) if name])
+
+
+def _says_something(body: str) -> bool:
+    """Whether a message has words of its own in which a mood could be: "ok" and a signature have none."""
+    return len(own_words(body).split()) >= LEAST_WORDS
 
 
 def _reading(organization_id: UUID | str) -> Any:

@@ -80,6 +80,12 @@ def is_masked(text: str) -> bool:
     return bool(_MASK.search(text))
 
 
+def email_of(name: str) -> str | None:
+    """The e-mail address in a person's name, in small letters; None where there is none."""
+    found = _EMAIL.search(name)
+    return found[0].lower() if found else None
+
+
 def name_words(name: str) -> list[str]:
     """The words of a person's name, longest first: of "Ida Holm <i.holm@example.com>" Holm, Ida, holm."""
     shown, _, address = name.partition("<")

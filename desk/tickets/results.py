@@ -4,7 +4,7 @@ Promises: a result is written for the revision it was made from, or not at all: 
 An edit in the meantime has sent another message, which will write its own. Written twice, it stands there once.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from psycopg2.extras import Json, execute_values
 from desk.errors import DeskError
 from desk.sql import statement
 from desk.tickets import store
+from desk.tickets.duplicates import Duplicate
 from desk.tickets.explaining import Explanation
 from desk.tickets.risk import Prediction
 from desk.tickets.sentiment import Sentiment
@@ -58,6 +59,22 @@ def keep_suggestions(
     return True
 
 
+def keep_duplicates(connection: Connection, ticket: Ticket, found: list[Duplicate]) -> bool:
+    """Replace the tickets that this one may say the same as; False where it was edited meanwhile."""
+    if _current(connection, ticket) is None:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "delete from possible_duplicates"
+            " where organization_id = %(organization_id)s and %(ticket_id)s in (ticket_id, of_ticket_id)",
+            _named(ticket),
+        )
+        rows = [(*_key(ticket), *astuple(one)) for one in sorted(found, key=lambda one: one.ticket_id)]
+        if rows:
+            execute_values(cursor, statement("desk.tickets", "keep_duplicates"), rows)
+    return True
+
+
 def keep_draft(
     connection: Connection,
     ticket: Ticket,
@@ -94,8 +111,9 @@ def keep_explanation(connection: Connection, ticket: Ticket, found: Explanation)
         return cursor.rowcount == 1
 
 
-def keep_sentiment(connection: Connection, ticket: Ticket, found: Sentiment) -> bool:
-    """Keep a sentiment; raises the ticket to urgent, once in its life, where the organization asks for that."""
+def keep_sentiment(connection: Connection, ticket: Ticket, found: Sentiment, message_seq: int | None = None) -> bool:
+    """Keep a sentiment, read from the customer's message `message_seq` (None: from the ticket's own text); raises the
+    ticket to urgent, once in its life, where the organization asks for that."""
     now = _current(connection, ticket)
     if now is None:
         return False
@@ -103,7 +121,11 @@ def keep_sentiment(connection: Connection, ticket: Ticket, found: Sentiment) -> 
         cursor.execute(statement("desk.tickets", "may_escalate"), {"anger": found.anger, **_named(ticket)})
         may = cursor.fetchone() is not None
     escalate = may and now.priority != "urgent" and now.status not in store.CLOSED
-    values = asdict(found) | {"reasons": Json(found.reasons), "escalated": escalate}
+    values = asdict(found) | {
+        "reasons": Json(found.reasons),
+        "escalated": escalate,
+        "message_seq": message_seq,
+    }
     _execute(connection, "keep_sentiment", values, ticket)
     if escalate:
         with connection.cursor() as cursor:

@@ -102,7 +102,23 @@ def test_a_draft_is_read_and_decided_on(client: TestClient, article: UUID, ticke
 def test_nothing_of_it_is_told_without_the_token(client: TestClient, ticket: str, monkeypatch):
     monkeypatch.setenv("ATUM_API_TOKEN", "s3cret")
     settings.cache_clear()
-    for path in ("suggestions", "draft"):
+    for path in ("suggestions", "draft", "similar"):
         assert client.get(f"/api/v1/tickets/{ticket}/{path}", params=ACME).status_code == 401
     right = {"Authorization": "Bearer s3cret"}
     assert client.get(f"/api/v1/tickets/{ticket}/draft", params=ACME, headers=right).status_code == 200
+
+
+def test_similar_tickets_and_possible_duplicates_are_for_agents(client: TestClient, ticket: str, organization: UUID):
+    twin = client.post("/api/v1/tickets", json={"organization": "Acme", "subject": "I forgot my password!"}).json()[
+        "id"
+    ]
+    found, hits, at = jobs.suggestions(organization, twin)
+    with database.transaction(organization) as connection:
+        results.keep_suggestions(connection, found, hits, at)
+    with database.transaction(organization) as connection:
+        results.keep_duplicates(connection, found, jobs.same(found) or [])
+    answer = client.get(f"/api/v1/tickets/{ticket}/similar", params=ACME).json()
+    assert [one["ticket_id"] for one in answer["similar"]] == [twin]
+    assert [one["ticket_id"] for one in answer["duplicates"]] == [twin]
+    assert client.get(f"/api/v1/tickets/{ticket}/similar", params=ACME | {"top": 0}).status_code == 422
+    assert client.get(f"/api/v1/tickets/{uuid4()}/similar", params=ACME).status_code == 404
