@@ -8,7 +8,7 @@ from uuid import UUID
 
 from desk import database, organizations
 from desk.kb import Hit, embedding, search
-from desk.tickets import drafting, examples, sentiment, store, vectors
+from desk.tickets import drafting, examples, sentiment, store, triage_models, vectors
 from desk.tickets import triage as rules
 from desk.tickets.own_words import own_words
 from desk.tickets.sentiment import Sentiment
@@ -22,6 +22,7 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
     """The ticket, what triage found about it, and the name of the model that it used."""
     with _reading(organization_id) as connection:
         ticket = store.get(connection, organization_id, ticket_id)
+        active = triage_models.active_versions(connection, ticket.organization_id)
         with connection.cursor() as cursor:
             cursor.execute(
                 "select triage_applies_above from organization_settings where organization_id = %s",
@@ -30,9 +31,10 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
             (applies_above,) = cursor.fetchone() or (None,)
     if not ticket.text.strip():
         return ticket, Triage("abstained", "the ticket has no text", "none"), embedding.model_name()
-    known = examples.of(ticket.organization_id)
-    vector = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, ticket.text)
-    return ticket, rules.triage(ticket.text, vector, known, applies_above), embedding.model_name()
+    known = examples.of(ticket.organization_id, active)
+    text = vectors.text_of(ticket.subject, ticket.body)
+    vector = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, text)
+    return ticket, rules.triage(text, vector, known, applies_above), embedding.model_name()
 
 
 def suggestions(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[dict[str, Any]]]:

@@ -17,6 +17,7 @@ from desk.tickets.vectors import Vectors
 
 SUGGEST_FROM = 0.4  # confidence below which two categories are undecided
 NEIGHBOURS = 5  # tickets shown as evidence
+PRIORITY_NEIGHBOURS = 50  # among which those of the same priority are shown
 TAG_NEIGHBOURS = 10
 TAG_NEAR = 0.5  # cosine from which a neighbour's tags count
 TAG_SHARE = 0.5  # of the neighbours' similarity that must carry a tag
@@ -30,6 +31,7 @@ class Triage:
     reason: str
     method: str
     calibrated: bool = False
+    model_version: int | None = None
     category: str | None = None
     category_confidence: float | None = None
     priority: str | None = None
@@ -40,8 +42,10 @@ class Triage:
 
 
 def triage(text: str, vector: Vectors, examples: Examples, applies_above: float | None = None) -> Triage:
-    """Triage `text`; `applies_above` is the organization's threshold for applying, None: never."""
-    found = _category(vector, examples, applies_above)
+    """Triage `text` (as `vectors.text_of` has it); `applies_above` is the organization's threshold for applying, None:
+    never."""
+    found = _category(text, vector, examples, applies_above)
+    found.model_version = examples.model_version
     words = own_words(text)
     if is_english(words) is False:
         found.evidence["intent"] = found.evidence["priority_rules"] = "the rules read English only"
@@ -53,18 +57,18 @@ def triage(text: str, vector: Vectors, examples: Examples, applies_above: float 
         found.priority = urgency.priority(reasons)
         found.evidence["priority_rules"] = [asdict(reason) for reason in reasons]
     if found.priority is None:
-        _priority_of_neighbours(found, vector, examples)
+        _learnt_priority(found, vector, examples)
     _tags(found, vector, examples)
     return found
 
 
-def _category(vector: Vectors, examples: Examples, applies_above: float | None) -> Triage:
+def _category(text: str, vector: Vectors, examples: Examples, applies_above: float | None) -> Triage:
     classifier = examples.classifier
     if not examples.ids:
         return Triage("abstained", "no labelled tickets yet", "none")
     if classifier is None:
         return Triage("abstained", f"only one category was used so far: {examples.categories[0]}", "none")
-    answer = classifier.answers(vector[None, :])[0]
+    answer = classifier.answers([text], vector[None, :])[0]
     found = Triage("suggested", _about(classifier), "kernel ridge over labelled tickets", classifier.calibrated)
     found.evidence["category"] = _neighbours(classifier, vector, examples, answer.label)
     found.evidence["candidates"] = [answer.label, answer.runner_up]
@@ -104,22 +108,22 @@ def _neighbours(classifier: Classifier, vector: Vectors, examples: Examples, lab
     ]
 
 
-def _priority_of_neighbours(found: Triage, vector: Vectors, examples: Examples) -> None:
+def _learnt_priority(found: Triage, vector: Vectors, examples: Examples) -> None:
     """No rule spoke: what did people give to tickets like this one?"""
-    fitted = examples.by_priority
-    if fitted is None or not fitted[0].calibrated:
+    if examples.by_priority is None:
         found.evidence["priority"] = "no rule speaks, and too few tickets with different priorities to learn from"
         return
-    classifier, positions = fitted
-    answer = classifier.answers(vector[None, :])[0]
-    if answer.known < classifier.floor or answer.confidence < SUGGEST_FROM:
-        found.evidence["priority"] = "no rule speaks, and nothing similar enough"
+    answer = examples.by_priority.answers(vector[None, :])[0]
+    if answer.confidence < SUGGEST_FROM:
+        found.evidence["priority"] = "no rule speaks, and what was learnt is not sure enough"
         return
-    found.priority, found.priority_confidence = answer.label, answer.confidence
+    found.priority, found.priority_confidence = answer.priority, answer.confidence
+    near = examples.classifier.nearest(vector, None, PRIORITY_NEIGHBOURS) if examples.classifier else []
     found.evidence["priority"] = [
-        {"ticket_id": examples.ids[positions[i]], "priority": answer.label, "similarity": round(similarity, 4)}
-        for i, similarity in classifier.nearest(vector, answer.label, NEIGHBOURS)
-    ]
+        {"ticket_id": examples.ids[i], "priority": answer.priority, "similarity": round(similarity, 4)}
+        for i, similarity in near
+        if examples.priorities[i] == answer.priority
+    ][:NEIGHBOURS]
 
 
 def _tags(found: Triage, vector: Vectors, examples: Examples) -> None:
