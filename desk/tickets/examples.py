@@ -17,7 +17,7 @@ from desk import database
 from desk.kb import embedding
 from desk.sql import statement
 from desk.tickets import vectors
-from desk.tickets.classifier import Classifier
+from desk.tickets.classifier import LONGEST, Classifier
 
 NEWEST = 5_000
 REST = 20
@@ -30,6 +30,7 @@ class Examples:
 
     version: tuple[Any, ...]
     ids: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     categories: list[str] = field(default_factory=list)
     priorities: list[str | None] = field(default_factory=list)
     tags: list[list[str]] = field(default_factory=list)
@@ -43,7 +44,8 @@ class Examples:
         usable = [i for i, priority in enumerate(self.priorities) if priority]
         if self.found is None or len({self.priorities[i] for i in usable}) < 2:
             return None
-        return Classifier(self.found[usable], [str(self.priorities[i]) for i in usable]), usable
+        texts = [self.texts[i] for i in usable]
+        return Classifier.fit(texts, self.found[usable], [str(self.priorities[i]) for i in usable]), usable
 
 
 _kept: OrderedDict[tuple[UUID, str], Examples] = OrderedDict()
@@ -95,11 +97,11 @@ def _load(organization_id: UUID, model: str, version: tuple[Any, ...]) -> Exampl
     with database.transaction(organization_id) as connection, connection.cursor() as cursor:
         cursor.execute(
             statement("desk.tickets", "examples"),
-            {"organization_id": organization_id, "model": model, "newest": NEWEST},
+            {"organization_id": organization_id, "model": model, "newest": NEWEST, "longest": LONGEST},
         )
-        ids, categories, priorities, tags, packed = cursor.fetchone()  # type: ignore[misc]
+        ids, texts, categories, priorities, tags, packed = cursor.fetchone()  # type: ignore[misc]
     if ids is None:
         return Examples(version)
     found = vectors.unpack(packed, len(ids))
-    classifier = Classifier(found, categories) if len(set(categories)) > 1 else None
-    return Examples(version, ids, categories, priorities, tags, classifier, found)
+    classifier = Classifier.fit(texts, found, categories) if len(set(categories)) > 1 else None
+    return Examples(version, ids, texts, categories, priorities, tags, classifier, found)

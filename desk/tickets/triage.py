@@ -41,7 +41,7 @@ class Triage:
 
 def triage(text: str, vector: Vectors, examples: Examples, applies_above: float | None = None) -> Triage:
     """Triage `text`; `applies_above` is the organization's threshold for applying, None: never."""
-    found = _category(vector, examples, applies_above)
+    found = _category(text, vector, examples, applies_above)
     words = own_words(text)
     if is_english(words) is False:
         found.evidence["intent"] = found.evidence["priority_rules"] = "the rules read English only"
@@ -53,18 +53,18 @@ def triage(text: str, vector: Vectors, examples: Examples, applies_above: float 
         found.priority = urgency.priority(reasons)
         found.evidence["priority_rules"] = [asdict(reason) for reason in reasons]
     if found.priority is None:
-        _priority_of_neighbours(found, vector, examples)
+        _priority_of_neighbours(found, text, vector, examples)
     _tags(found, vector, examples)
     return found
 
 
-def _category(vector: Vectors, examples: Examples, applies_above: float | None) -> Triage:
+def _category(text: str, vector: Vectors, examples: Examples, applies_above: float | None) -> Triage:
     classifier = examples.classifier
     if not examples.ids:
         return Triage("abstained", "no labelled tickets yet", "none")
     if classifier is None:
         return Triage("abstained", f"only one category was used so far: {examples.categories[0]}", "none")
-    answer = classifier.answers(vector[None, :])[0]
+    answer = classifier.answers([text], vector[None, :])[0]
     found = Triage("suggested", _about(classifier), "kernel ridge over labelled tickets", classifier.calibrated)
     found.evidence["category"] = _neighbours(classifier, vector, examples, answer.label)
     found.evidence["candidates"] = [answer.label, answer.runner_up]
@@ -104,14 +104,14 @@ def _neighbours(classifier: Classifier, vector: Vectors, examples: Examples, lab
     ]
 
 
-def _priority_of_neighbours(found: Triage, vector: Vectors, examples: Examples) -> None:
+def _priority_of_neighbours(found: Triage, text: str, vector: Vectors, examples: Examples) -> None:
     """No rule spoke: what did people give to tickets like this one?"""
     fitted = examples.by_priority
     if fitted is None or not fitted[0].calibrated:
         found.evidence["priority"] = "no rule speaks, and too few tickets with different priorities to learn from"
         return
     classifier, positions = fitted
-    answer = classifier.answers(vector[None, :])[0]
+    answer = classifier.answers([text], vector[None, :])[0]
     if answer.known < classifier.floor or answer.confidence < SUGGEST_FROM:
         found.evidence["priority"] = "no rule speaks, and nothing similar enough"
         return
