@@ -42,6 +42,7 @@ create table triage_models (
     version           integer not null check (version > 0),
     state             text not null check (state in ('building', 'active', 'retired', 'rejected')),
     embed_model       text not null,
+    format            integer not null,
     begun_at          timestamptz not null default now(),
     fitted_at         timestamptz,
     labels            integer not null default 0 check (labels >= 0),
@@ -61,6 +62,7 @@ create unique index triage_models_active on triage_models (organization_id, what
 call isolate_by_organization('triage_models');
 comment on table triage_models is
     'building: being fitted, or its worker was killed. rejected: not as good as the one that was active. retired: was active.';
+comment on column triage_models.format is 'Of the bytes: a release reads its own alone, and learns anew where they are of another.';
 comment on column triage_models.labels is 'How many labelled tickets there were, those held back to judge by included.';
 comment on column triage_models.newest_label is 'The latest label among them; what came later is new.';
 comment on column triage_models.ticket_ids is 'What it learnt from, in the order that the model counts in.';

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from desk.tickets.vectors import Vectors
 
+FORMAT = 1  # of the bytes
 ENOUGH = 200  # labelled tickets below which there is no model
 LEAST_OF_EACH = 5  # of a priority, for it to be one that can be answered; also the folds
 STRENGTH = 1.0

@@ -16,8 +16,10 @@ from psycopg2.extras import Json, RealDictCursor
 from desk.errors import InvalidInput, NotFound
 from desk.kb import embedding
 from desk.sql import statement
+from desk.tickets import classifier, priority_model
 
-QUESTIONS = ("category", "priority")
+FORMATS = {"category": classifier.FORMAT, "priority": priority_model.FORMAT}
+QUESTIONS = tuple(FORMATS)
 KEPT = 5  # versions of each question beside the active one
 STOPPED = "its worker stopped before it was done"
 
@@ -56,14 +58,15 @@ class Judged:
 
 
 def active_versions(connection: Connection, organization_id: UUID) -> dict[str, int]:
-    """The active version of each question that has one, made with the configured embedding model."""
+    """The active version of each question that has one which this process can use: made with the configured embedding
+    model, in this release's format."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "select what, version from triage_models"
+            "select what, version, format from triage_models"
             " where organization_id = %s and state = 'active' and embed_model = %s",
             (organization_id, embedding.model_name()),
         )
-        return dict(cursor.fetchall())
+        return {what: version for what, version, form in cursor.fetchall() if form == FORMATS.get(what)}
 
 
 def load(connection: Connection, organization_id: UUID, what: str, version: int) -> Stored:
@@ -94,13 +97,18 @@ def as_labelled_now(connection: Connection, organization_id: UUID, ticket_ids: l
 
 
 def due(connection: Connection, organization_id: UUID, what: str) -> bool:
-    """Whether enough labels came since the last version, or the active one is another embedding model's."""
+    """Whether enough labels came since the last version, or the active one is of another embedding model or format."""
     with connection.cursor() as cursor:
         cursor.execute(
             "select triage_learning_due(%(organization_id)s, %(what)s) or exists (select from triage_models"
             " where organization_id = %(organization_id)s and what = %(what)s and state = 'active'"
-            " and embed_model <> %(model)s)",
-            {"organization_id": organization_id, "what": what, "model": embedding.model_name()},
+            " and (embed_model, format) <> (%(model)s, %(format)s))",
+            {
+                "organization_id": organization_id,
+                "what": what,
+                "model": embedding.model_name(),
+                "format": FORMATS[what],
+            },
         )
         return bool(cursor.fetchone()[0])  # type: ignore[index]  # one row
 
@@ -115,10 +123,15 @@ def begin(connection: Connection, organization_id: UUID, what: str) -> int:
             (STOPPED, organization_id, what),
         )
         cursor.execute(
-            "insert into triage_models (organization_id, what, version, state, embed_model)"
-            " select %(organization_id)s, %(what)s, coalesce(max(version), 0) + 1, 'building', %(model)s"
+            "insert into triage_models (organization_id, what, version, state, embed_model, format)"
+            " select %(organization_id)s, %(what)s, coalesce(max(version), 0) + 1, 'building', %(model)s, %(format)s"
             " from triage_models where organization_id = %(organization_id)s and what = %(what)s returning version",
-            {"organization_id": organization_id, "what": what, "model": embedding.model_name()},
+            {
+                "organization_id": organization_id,
+                "what": what,
+                "model": embedding.model_name(),
+                "format": FORMATS[what],
+            },
         )
         return cursor.fetchone()[0]  # type: ignore[index]  # "returning" returns
 
@@ -159,25 +172,29 @@ def use(connection: Connection, organization_id: UUID, what: str, version: int) 
     """Make a version that is kept the active one; the one that was is retired.
 
     Raises:
-        InvalidInput: there is no such version, it holds no model, or it is another embedding model's.
+        InvalidInput: there is no such version, it holds no model, or it is another embedding model's or release's.
     """
+    if what not in QUESTIONS:
+        raise InvalidInput(f"{what[:40]!r} is none of {', '.join(QUESTIONS)}.")
     _alone(connection, organization_id)
     with connection.cursor() as cursor:
         cursor.execute(
-            "select state, model is not null, embed_model from triage_models"
+            "select state, model is not null, embed_model, format from triage_models"
             " where organization_id = %s and what = %s and version = %s",
             (organization_id, what, version),
         )
         row = cursor.fetchone()
         if row is None:
             raise InvalidInput(f"There is no version {version} of the {what} model; `atum tickets triage-models` lists them.")
-        state, has_model, embed_model = row
+        state, has_model, embed_model, form = row
         if state == "building" or not has_model:
             raise InvalidInput(f"Version {version} of the {what} model holds nothing that could be used: it is {state}.")
         if embed_model != embedding.model_name():
             raise InvalidInput(
                 f"Version {version} was learnt from vectors of {embed_model}, but ATUM_EMBED_MODEL is {embedding.model_name()}."
             )
+        if form != FORMATS[what]:
+            raise InvalidInput(f"Version {version} of the {what} model is of another release, which wrote it otherwise.")
         cursor.execute(
             "update triage_models set state = 'retired' where organization_id = %s and what = %s and state = 'active'",
             (organization_id, what),
