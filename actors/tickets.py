@@ -94,8 +94,7 @@ def index_tickets(organization_id: str) -> None:
 
 @dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=FIRST_FIT_MS, priority=LATE)
 def retrain_triage(organization_id: str | None = None) -> None:
-    """Learn triage anew where enough labels came, and use what was learnt where it is not worse. The tick sends one each:
-    a message that was lost is made good."""
+    """Learn triage anew where enough labels came; use it where it is not worse. The tick sends one each."""
     if organization_id is None:
         with in_transaction() as connection:
             for identifier in organizations.all_ids(connection):

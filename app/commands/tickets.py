@@ -8,6 +8,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
+from app.commands import triage
 from app.commands.organization import CreateOrg, of_import
 from app.output import AsJson, console, errors, progress, show_json
 from desk import database, organizations
@@ -23,6 +24,9 @@ app = typer.Typer(no_args_is_help=True, help="Tickets: import them from a file."
 @app.callback()
 def tickets() -> None:
     """Tickets: import them from a file."""
+
+
+triage.register(app)
 
 
 @app.command("import")

@@ -1,9 +1,9 @@
 """What triage knows of an organization, kept per process; nothing of it serves another organization.
 
-Where a stored model is active (`triage_models`), that: every worker has the same, and a new version is seen at the next
-message. Where none is, as with few labels, a fit made here of the newest labels: a fit is used again until labels change,
-and then for at least `REST` times as long as it took. It costs a busy desk five per cent of one core at the most, and a
-new label counts within half a minute.
+Where a stored model is active (`triage_models`), that: every worker has the same, and a new version is seen at the
+next message. Where none is, as with few labels, a fit made here of the newest labels: it is used again until labels
+change, and then for at least `REST` times as long as it took. That costs a busy desk five per cent of one core at the
+most, and a new label counts within half a minute.
 """
 
 import time
@@ -28,7 +28,7 @@ KEPT = 32  # organizations of which a process keeps what it knows: some 10 MB ea
 
 @dataclass
 class Examples:
-    """The labelled tickets of one organization, in the order of `classifier`, which is None where labels do not suffice.
+    """The labelled tickets of one organization, in the order of `classifier` (None where labels do not suffice).
 
     `model_version` is that of the stored model, None for a fit of this process. `by_priority` tells priorities apart.
     """
@@ -137,4 +137,3 @@ def forget() -> None:
     """Forget everything: the next call reads it anew."""
     with _guard:
         _kept.clear()
-

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from desk import database, organizations
 from desk.kb import Hit, embedding, search
+from desk.sql import statement
 from desk.tickets import drafting, examples, sentiment, store, triage_models, vectors
 from desk.tickets import triage as rules
 from desk.tickets.own_words import own_words
@@ -34,7 +35,10 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
     known = examples.of(ticket.organization_id, active)
     text = vectors.text_of(ticket.subject, ticket.body)
     vector = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, text)
-    return ticket, rules.triage(text, vector, known, applies_above), embedding.model_name()
+    found = rules.triage(text, vector, known, applies_above)
+    if found.category and not _in_use(ticket.organization_id, found.category):
+        found = rules.withdraw(found, f"the likeliest category, {found.category}, is not in use any more")
+    return ticket, found, embedding.model_name()
 
 
 def suggestions(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[dict[str, Any]]]:
@@ -89,6 +93,15 @@ def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket,
     with _reading(organization_id) as connection:
         ticket = store.get(connection, organization_id, ticket_id)
         return ticket, search(connection, ticket.organization_id, question(ticket), top=3)
+
+
+def _in_use(organization_id: UUID, category: str) -> bool:
+    """Whether people still use this category: a model may have learnt it from tickets that are labelled anew since."""
+    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.tickets", "category_in_use"), {"organization_id": organization_id, "category": category}
+        )
+        return bool(cursor.fetchone()[0])  # type: ignore[index]  # one row
 
 
 def _reading(organization_id: UUID | str) -> Any:

@@ -1,7 +1,7 @@
 """The labelled tickets of an organization: what triage learns from, and nothing else.
 
-A label is what a person set: a category, a priority, tags. What triage or an escalation set is never one. Vectors that are
-missing are made first, in batches, outside any transaction.
+A label is what a person set: a category, a priority, tags. What triage or an escalation set is never one. Vectors that
+are missing are made first, in batches, outside any transaction.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ NEWEST = 10_000  # labels that count
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labelled tickets, the oldest first; all lists in one order. A category or priority is None, and tags are [], where
-    no person gave them. `newest_label` is the latest instant of a label."""
+    """Labelled tickets, the oldest first; all lists in one order. A category or priority is None, and tags are [],
+    where no person gave them. `newest_label` is the latest instant of a label."""
 
     ids: list[str]
     texts: list[str]
@@ -93,9 +93,7 @@ def read(organization_id: UUID, *, newest: int = NEWEST) -> Labelled:
     if ids is None:
         return Labelled([], [], [], [], [], np.empty((0, 0), dtype=np.float32), found.newest_label)
     texts = [vectors.text_of(subject, body) for subject, body in zip(subjects, bodies, strict=True)]
-    return Labelled(
-        ids, texts, categories, priorities, tags, vectors.unpack(packed, len(ids)), found.newest_label
-    )
+    return Labelled(ids, texts, categories, priorities, tags, vectors.unpack(packed, len(ids)), found.newest_label)
 
 
 def _key(organization_id: UUID, newest: int) -> dict[str, Any]:

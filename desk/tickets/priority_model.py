@@ -32,7 +32,9 @@ class PriorityAnswer:
 class PriorityModel:
     """Immutable; safe for threads."""
 
-    def __init__(self, priorities: list[str], weights: Vectors, offsets: Vectors, calibration: NDArray[np.float64]) -> None:
+    def __init__(
+        self, priorities: list[str], weights: Vectors, offsets: Vectors, calibration: NDArray[np.float64]
+    ) -> None:
         """As `fit` and `loads` make it. Shapes: (priorities, dimensions), (priorities,), (3,)."""
         self.priorities = priorities
         self.weights = weights
@@ -106,7 +108,10 @@ class PriorityModel:
         """The model that `dumps` wrote."""
         with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
             return cls(
-                [str(name) for name in stored["priorities"]], stored["weights"], stored["offsets"], stored["calibration"]
+                [str(name) for name in stored["priorities"]],
+                stored["weights"],
+                stored["offsets"],
+                stored["calibration"],
             )
 
 

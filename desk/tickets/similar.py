@@ -53,9 +53,7 @@ def to_ticket(organization_id: UUID | str, ticket_id: UUID | str, *, top: int = 
     organization = organizations.identifier(organization_id, "organization")
     with database.transaction(organization) as connection:
         ticket = store.get(connection, organization, ticket_id)
-    vector = vectors.of_ticket(
-        organization, ticket.id, ticket.revision, vectors.text_of(ticket.subject, ticket.body)
-    )
+    vector = vectors.of_ticket(organization, ticket.id, ticket.revision, vectors.text_of(ticket.subject, ticket.body))
     return _nearest(organization, vector, ticket.id, top)
 
 

@@ -5,7 +5,7 @@ organization allows it from a calibrated confidence on, suggested, or abstained.
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from desk.tickets import intent, urgency
@@ -60,6 +60,11 @@ def triage(text: str, vector: Vectors, examples: Examples, applies_above: float 
         _learnt_priority(found, vector, examples)
     _tags(found, vector, examples)
     return found
+
+
+def withdraw(found: Triage, reason: str) -> Triage:
+    """The same without its category: it is not to be answered, for the reason given."""
+    return replace(found, outcome="abstained", reason=reason, category=None, category_confidence=None)
 
 
 def _category(text: str, vector: Vectors, examples: Examples, applies_above: float | None) -> Triage:

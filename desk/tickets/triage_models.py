@@ -151,9 +151,7 @@ def end(connection: Connection, organization_id: UUID, judged: Judged) -> bool:
             )
         cursor.execute(
             statement("desk.tickets", "end_triage_model"),
-            vars(judged)
-            | key
-            | {"figures": _json(judged.figures), "compared_figures": _json(judged.compared_figures)},
+            vars(judged) | key | {"figures": _json(judged.figures), "compared_figures": _json(judged.compared_figures)},
         )
         if cursor.rowcount == 0:
             return False
@@ -185,16 +183,22 @@ def use(connection: Connection, organization_id: UUID, what: str, version: int) 
         )
         row = cursor.fetchone()
         if row is None:
-            raise InvalidInput(f"There is no version {version} of the {what} model; `atum tickets triage-models` lists them.")
+            raise InvalidInput(
+                f"There is no version {version} of the {what} model; `atum tickets triage-models` lists them."
+            )
         state, has_model, embed_model, form = row
         if state == "building" or not has_model:
-            raise InvalidInput(f"Version {version} of the {what} model holds nothing that could be used: it is {state}.")
+            raise InvalidInput(
+                f"Version {version} of the {what} model holds nothing that could be used: it is {state}."
+            )
         if embed_model != embedding.model_name():
             raise InvalidInput(
-                f"Version {version} was learnt from vectors of {embed_model}, but ATUM_EMBED_MODEL is {embedding.model_name()}."
+                f"Version {version} was learnt from vectors of {embed_model}; set ATUM_EMBED_MODEL={embed_model}."
             )
         if form != FORMATS[what]:
-            raise InvalidInput(f"Version {version} of the {what} model is of another release, which wrote it otherwise.")
+            raise InvalidInput(
+                f"Version {version} of the {what} model is of another release, which wrote it otherwise."
+            )
         cursor.execute(
             "update triage_models set state = 'retired' where organization_id = %s and what = %s and state = 'active'",
             (organization_id, what),
