@@ -118,7 +118,7 @@ def test_one_that_is_worse_is_rejected_and_the_old_one_goes_on(learnt, ask, orga
     run_jobs("tickets")
     assert ask(VERSIONS) == [(1, "active"), (2, "rejected")]
     ((reason, has_model),) = ask(
-        "select reason, model is not null from triage_models where state = 'rejected' and version = 2"
+        "select reason, model is not null from triage_models where what = 'category' and version = 2"
     )
     assert reason.startswith("worse than version 1")
     assert has_model  # --use may take it all the same
