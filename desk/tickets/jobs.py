@@ -7,14 +7,16 @@ from typing import Any
 from uuid import UUID
 
 from desk import database, organizations
+from desk.errors import ModelUnavailable
 from desk.kb import Hit, embedding, search
 from desk.sql import statement
-from desk.tickets import drafting, examples, sentiment, store, triage_models, vectors
+from desk.tickets import drafting, examples, passage_vectors, sentiment, store, triage_models, vectors
 from desk.tickets import triage as rules
 from desk.tickets.own_words import own_words
 from desk.tickets.sentiment import Sentiment
 from desk.tickets.store import Ticket
 from desk.tickets.triage import Triage
+from desk.tickets.vectors import Vectors
 
 ASKED = 1_000  # characters of a ticket that are searched for
 
@@ -33,7 +35,7 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
     if not ticket.text.strip():
         return ticket, Triage("abstained", "the ticket has no text", "none"), embedding.model_name()
     known = examples.of(ticket.organization_id, active)
-    text = vectors.text_of(ticket.subject, ticket.body)
+    text = _text(ticket)
     vector = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, text)
     found = rules.triage(text, vector, known, applies_above)
     if found.category and not _in_use(ticket.organization_id, found.category):
@@ -68,8 +70,8 @@ def draft(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, s
     ]
     if not found:
         return ticket, None, []
-    embedded = embedding.embed([question(ticket), *(passage.text for passage in found)])
-    chosen = drafting.choose(found, embedded[1:], embedded[0])
+    asked = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
+    chosen = drafting.choose(found, passage_vectors.of([passage.text for passage in found]), asked)
     if not chosen:
         return ticket, None, []
     with _reading(organization_id) as connection:
@@ -92,7 +94,23 @@ def question(ticket: Ticket) -> str:
 def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[Hit]]:
     with _reading(organization_id) as connection:
         ticket = store.get(connection, organization_id, ticket_id)
-        return ticket, search(connection, ticket.organization_id, question(ticket), top=3)
+    known: Vectors | None
+    try:  # outside the transaction that searches; whichever job comes first makes it
+        known = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
+    except ModelUnavailable:
+        known = None
+
+    def embed(model: str, texts: list[str]) -> Vectors:
+        if known is None or model != embedding.model_name():
+            return embedding.embed_with(model, texts)
+        return known[None, :]
+
+    with _reading(organization_id) as connection:
+        return ticket, search(connection, ticket.organization_id, question(ticket), top=3, embed=embed)
+
+
+def _text(ticket: Ticket) -> str:
+    return vectors.text_of(ticket.subject, ticket.body)
 
 
 def _in_use(organization_id: UUID, category: str) -> bool:
