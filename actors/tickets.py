@@ -9,7 +9,7 @@ import dramatiq
 from brokers import in_transaction
 from desk import database, log, organizations
 from desk.errors import InvalidInput, ModelUnavailable, NotFound
-from desk.tickets import jobs, results, retraining, risk_history, similar, triage_models
+from desk.tickets import jobs, offering, results, retraining, risk_history, similar, triage_models
 
 QUEUE = "tickets"
 THROWS = (NotFound, InvalidInput)  # trying again would not help
@@ -36,11 +36,14 @@ def triage_ticket(organization_id: str, ticket_id: str) -> None:
 
 @dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=MODEL_MS)
 def suggest_articles(organization_id: str, ticket_id: str) -> None:
-    """Up to three articles that may answer, or none."""
-    ticket, hits = jobs.suggestions(organization_id, ticket_id)
+    """Up to three articles that may answer, or none; and open tickets that may say the same."""
+    ticket, hits, searched_at = jobs.suggestions(organization_id, ticket_id)
+    same = jobs.same(ticket)
     with in_transaction(ticket.organization_id) as connection:
-        kept = results.keep_suggestions(connection, ticket, hits)
-    logger.info("articles_suggested", ticket_id=ticket_id, articles=len(hits), kept=kept)
+        kept = results.keep_suggestions(connection, ticket, hits, searched_at)
+        if same is not None:
+            results.keep_duplicates(connection, ticket, same)
+    logger.info("articles_suggested", ticket_id=ticket_id, articles=len(hits), duplicates=len(same or ()), kept=kept)
 
 
 @dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=MODEL_MS)
@@ -48,20 +51,30 @@ def draft_reply(organization_id: str, ticket_id: str) -> None:
     """A draft from cited passages, or the reason why there is none. Nothing is sent to anybody."""
     try:
         ticket, body, citations = jobs.draft(organization_id, ticket_id)
+        body, citations, method = jobs.word(ticket, body, citations)
     except ModelUnavailable as error:
         return _come_back(draft_reply, organization_id, ticket_id, error)
     reason = None if body else "nothing relevant in the public articles"
     with in_transaction(ticket.organization_id) as connection:
-        kept = results.keep_draft(connection, ticket, body, citations, reason=reason, method="cited passages")
-    logger.info("reply_drafted", ticket_id=ticket_id, citations=len(citations), kept=kept)
+        kept = results.keep_draft(connection, ticket, body, citations, reason=reason, method=method)
+    logger.info("reply_drafted", ticket_id=ticket_id, citations=len(citations), method=method, kept=kept)
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=MODEL_MS)
+def explain_triage(organization_id: str, ticket_id: str) -> None:
+    """Why triage gives a ticket its category, in a sentence or two. Sent where the organization wants it worded."""
+    ticket, found = jobs.explanation(organization_id, ticket_id)
+    with in_transaction(ticket.organization_id) as connection:
+        kept = found is not None and results.keep_explanation(connection, ticket, found)
+    logger.info("triage_explained", ticket_id=ticket_id, method=found and found.method, kept=kept)
 
 
 @dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=RULES_MS)
 def read_sentiment(organization_id: str, ticket_id: str) -> None:
     """Mood and urgency with reasons; escalation where the organization switched it on."""
-    ticket, found = jobs.mood(organization_id, ticket_id)
+    ticket, found, message_seq = jobs.mood(organization_id, ticket_id)
     with in_transaction(ticket.organization_id) as connection:
-        kept = results.keep_sentiment(connection, ticket, found)
+        kept = results.keep_sentiment(connection, ticket, found, message_seq)
     logger.info("sentiment_read", ticket_id=ticket_id, label=found.label, urgency=found.urgency, kept=kept)
 
 
@@ -115,6 +128,16 @@ def retrain_triage(organization_id: str | None = None) -> None:
             triage_models.end(connection, organization, one)
     for one in judged:
         logger.info("triage_learnt", what=one.what, version=one.version, state=one.state, reason=one.reason)
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=RULES_MS)
+def offer_again(organization_id: str) -> None:
+    """Articles have changed: send the jobs of open tickets for which they may offer something else by now."""
+    organization = organizations.identifier(organization_id, "organization")
+    with in_transaction(organization) as connection:
+        organizations.name_of(connection, organization)
+        sent = offering.again(connection, organization)
+    logger.info("offered_again", messages=sent)
 
 
 def _come_back(actor: dramatiq.Actor, organization_id: str, ticket_id: str, error: ModelUnavailable) -> None:

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from app.glance import BEAT_LOST_SECONDS, glance
 from app.install import pending
 from app.web.health import QUEUE_STUCK_SECONDS, TICK_LATE_SECONDS
-from desk import database
+from desk import database, language_model
 from desk.errors import DatabaseUnavailable, DeliveryFailed, ModelUnavailable, SettingsError
 from desk.kb import model
+from desk.language_model import LanguageModelFailed
 from desk.notices import mail
 from desk.settings import settings
 from desk.sql import statement
@@ -43,7 +44,7 @@ def examine() -> list[Finding]:
     database_findings = list(_database())
     findings += database_findings
     if database_findings[-1].status == "ok":
-        for check in (_schema, _roles, _vector, _workers, _scheduler, _mail, _dead_letters):
+        for check in (_schema, _roles, _vector, _workers, _scheduler, _mail, _language_model, _dead_letters):
             findings += _guarded(check)
     return [*findings, *_model()]
 
@@ -157,6 +158,20 @@ def _mail() -> Iterator[Finding]:
         yield Finding("mail", "fail", f"{wanted}. {error}", do)
         return
     yield Finding("mail", "ok", f"{wanted}; {where} answers.")
+
+
+def _language_model() -> Iterator[Finding]:
+    with glance() as cursor:
+        cursor.execute("select organizations_want_llm() as organizations")
+        row: Any = cursor.fetchone()
+    wanted = f"Organizations that want it: {row['organizations']}"
+    if not (settings().llm_url or row["organizations"]):
+        return
+    try:
+        yield Finding("language model", "ok", f"{language_model.probe()} answers. {wanted}.")
+    except LanguageModelFailed as error:
+        do = "Correct ATUM_LLM_URL, ATUM_LLM_MODEL or ATUM_LLM_API_KEY, or start it. Jobs go on without it."
+        yield Finding("language model", "warn", f"{error} {wanted}.", do)
 
 
 def _dead_letters() -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -51,6 +52,19 @@ def _reach(entries: tuple[str, ...]) -> tuple[str, ...]:
     return entries
 
 
+def _endpoint(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ValueError("must begin with http:// or https:// and name a host")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must hold no user, question or fragment; a key goes into ATUM_LLM_API_KEY")
+    return url.rstrip("/").removesuffix("/chat/completions")
+
+
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 Directory = Annotated[Path, AfterValidator(_absolute)]
 
@@ -97,6 +111,15 @@ class Settings(BaseSettings):
     )
     webhooks_may_reach: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_reach)] = Field(
         default=(), description="hosts and networks off the public internet that webhooks may be sent to"
+    )
+
+    llm_url: Annotated[str, AfterValidator(_endpoint)] | None = Field(
+        default=None, description="an OpenAI-compatible endpoint (http://localhost:11434/v1); unset: no language model"
+    )
+    llm_model: str | None = Field(default=None, description="the model's name at that endpoint")
+    llm_api_key: SecretStr | None = Field(default=None, description="the endpoint's key, if it wants one")
+    llm_timeout_seconds: float = Field(
+        default=20.0, gt=0, le=120, description="how long an answer of the language model may take"
     )
 
     log_format: Literal["console", "json"] = Field(

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from app.commands import triage
+from app.commands import ticket_show, triage
 from app.commands.organization import CreateOrg, of_import
 from app.output import AsJson, console, errors, progress, show_json
 from desk import database, organizations
@@ -18,12 +18,13 @@ from desk.tickets.examples import NEWEST
 
 SHOWN_REFUSALS = 20
 
-app = typer.Typer(no_args_is_help=True, help="Tickets: import them from a file.")
+app = typer.Typer(no_args_is_help=True, help="Tickets: import them, and read what the jobs found out about them.")
+ticket_show.register(app)
 
 
 @app.callback()
 def tickets() -> None:
-    """Tickets: import them from a file."""
+    """Tickets: import them, and read what the jobs found out about them."""
 
 
 triage.register(app)
@@ -88,21 +89,29 @@ def similar_(
     """Tickets with the same problem, resolved ones first, with the answer that ended each."""
     with database.transaction() as connection:
         organization = organizations.find(connection, org)
+    duplicates = []
     try:
-        found = similar.to_ticket(organization, UUID(problem), top=top)
+        ticket = UUID(problem)
     except ValueError:
         found = similar.to_text(organization, problem, top=top)
+    else:
+        found = similar.to_ticket(organization, ticket, top=top)
+        with database.transaction(organization) as connection:
+            duplicates = similar.flagged(connection, organization, ticket)
     if as_json:
-        show_json([asdict(one) for one in found])
+        flagged = {one["ticket_id"] for one in duplicates}
+        show_json([asdict(one) | {"possible_duplicate": one.ticket_id in flagged} for one in found])
         return
+    for one in duplicates:
+        console.print(ticket_show.duplicate_line(one), highlight=False, soft_wrap=True)
     if not found:
         console.print("No ticket with a similar problem.")
-    for place, one in enumerate(found, start=1):
+    for place, near in enumerate(found, start=1):
         console.print(
-            f"[bold]{place}. {escape(one.subject)}[/] [dim]{one.ticket_id} {one.status} {one.similarity:.2f}[/]"
+            f"[bold]{place}. {escape(near.subject)}[/] [dim]{near.ticket_id} {near.status} {near.similarity:.2f}[/]"
         )
-        if one.resolution:
-            console.print(f"   {escape(' '.join(one.resolution.split())[:300])}\n", highlight=False)
+        if near.resolution:
+            console.print(f"   {escape(' '.join(near.resolution.split())[:300])}\n", highlight=False)
 
 
 def _embed(organization_id: UUID) -> int | None:

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from app.web import articles, errors, health, metrics, notifications, search, sla, tickets
+from app.web import articles, errors, health, metrics, notifications, offers, search, sla, tickets
 from app.web.access import Access, refuse_open_door
 from app.web.body_limit import BodyLimit
 from app.web.request_log import RequestLog
@@ -29,7 +29,7 @@ def build() -> FastAPI:
     refuse_open_door()
     _configure_logging()
     api = FastAPI(title="ATUM Desk", version=version("atum-desk-workers"), lifespan=_lifespan)
-    for module in (health, tickets, articles, search, sla, notifications, metrics):
+    for module in (health, tickets, offers, articles, search, sla, notifications, metrics):
         api.include_router(module.router)
     errors.register(api)
     api.add_middleware(BodyLimit)

@@ -3,22 +3,49 @@
 Each raises `NotFound` for a ticket that does not exist, `ModelUnavailable` where it needs the model and there is none.
 """
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from desk import database, organizations
+from desk import database, language_model, log, organizations
 from desk.errors import ModelUnavailable
 from desk.kb import Hit, embedding, search
+from desk.language_model import LanguageModelFailed
 from desk.sql import statement
-from desk.tickets import drafting, examples, passage_vectors, sentiment, store, triage_models, vectors
+from desk.tickets import (
+    drafting,
+    duplicates,
+    examples,
+    explaining,
+    masking,
+    passage_vectors,
+    quoting,
+    replies,
+    sentiment,
+    similar,
+    store,
+    triage_models,
+    vectors,
+    wording,
+)
 from desk.tickets import triage as rules
+from desk.tickets.checking import NotUsable
+from desk.tickets.duplicates import Duplicate
+from desk.tickets.explaining import Explanation
 from desk.tickets.own_words import own_words
 from desk.tickets.sentiment import Sentiment
 from desk.tickets.store import Ticket
 from desk.tickets.triage import Triage
 from desk.tickets.vectors import Vectors
+from desk.tickets.wording import Citations
 
 ASKED = 1_000  # characters of a ticket that are searched for
+CITED = "cited passages"  # how a draft is made, and an explanation below
+EVIDENCE = "evidence"
+LEAST_WORDS = 3  # of a message, to be read for its mood
+REPLIES_OF = 10  # similar tickets among which resolved ones are looked for
+
+logger = log.get(__name__)
 
 
 def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, Triage, str]:
@@ -43,35 +70,43 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
     return ticket, found, embedding.model_name()
 
 
-def suggestions(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[dict[str, Any]]]:
-    """The ticket and up to three public articles for it, the best first."""
-    ticket, hits = _search(organization_id, ticket_id)
-    return ticket, [
-        {
-            "article_id": hit.article_id,
-            "article_revision": hit.revision,
-            "heading": _heading(hit),
-            "excerpt": hit.excerpt,
-            "score": float(hit.score),
-        }
-        for hit in hits
-    ]
+def suggestions(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[dict[str, Any]], datetime]:
+    """The ticket, up to three public articles for it, the best first, and when they were searched."""
+    ticket, hits, searched_at = _search(organization_id, ticket_id)
+    return ticket, [suggestion(hit) for hit in hits], searched_at
+
+
+def suggestion(hit: Hit) -> dict[str, Any]:
+    """What of a hit is offered: the article as it was found, its heading, some words of it."""
+    return {
+        "article_id": hit.article_id,
+        "article_revision": hit.revision,
+        "heading": _heading(hit),
+        "excerpt": hit.excerpt,
+        "score": float(hit.score),
+    }
 
 
 def draft(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, str | None, list[dict[str, Any]]]:
     """The ticket, a draft of a reply to it (None where nothing is relevant) and the draft's citations."""
-    ticket, hits = _search(organization_id, ticket_id)
+    ticket, hits, _ = _search(organization_id, ticket_id)
+    if not question(ticket):
+        return ticket, None, []
     found = [
         passage
         for hit in hits
         for passage in drafting.passages(
             hit.passage, drafting.Source(str(hit.article_id), hit.revision, hit.title, _heading(hit))
         )
+        if quoting.is_quoted(passage.text, hit.passage)
     ]
+    resolved = similar.to_ticket(ticket.organization_id, ticket.id, top=REPLIES_OF)
+    for reply in replies.of(ticket.organization_id, resolved):
+        found += replies.passages(reply)
     if not found:
         return ticket, None, []
-    asked = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
-    chosen = drafting.choose(found, passage_vectors.of([passage.text for passage in found]), asked)
+    wanted = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
+    chosen = drafting.choose(found, passage_vectors.of([passage.text for passage in found]), wanted)
     if not chosen:
         return ticket, None, []
     with _reading(organization_id) as connection:
@@ -79,21 +114,100 @@ def draft(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, s
     return ticket, *drafting.compose(chosen, ticket.requester, name)
 
 
-def mood(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, Sentiment]:
-    """The ticket and its sentiment."""
-    with _reading(organization_id) as connection:
+def word(ticket: Ticket, body: str | None, citations: Citations) -> tuple[str | None, Citations, str]:
+    """A draft in a language model's words where the organization wants that: body, citations and the method.
+
+    Whatever goes wrong with the model, the draft stays as it was, and the method says why.
+    """
+    if not body or not wording.to_word(citations) or not _wants(ticket.organization_id, "draft"):
+        return body, citations, CITED
+    with _reading(ticket.organization_id) as connection:
+        name = organizations.name_of(connection, ticket.organization_id)
+    try:
+        answer = language_model.ask(wording.SYSTEM, wording.question(_masked(ticket), citations), wording.SCHEMA)
+        body, citations = wording.letter(answer, citations, ticket.requester, name)
+    except (LanguageModelFailed, NotUsable) as error:
+        logger.warning("language_model_not_used", job="draft", reason=str(error))
+        return body, citations, f"{CITED}; {language_model.name()} was not used: {error}"
+    return body, citations, f"{CITED}, worded by {language_model.name()}"
+
+
+def explanation(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, Explanation | None]:
+    """The ticket and why triage gives it its category, by a language model where the organization wants that; None
+    where triage gives none to the ticket as it is now."""
+    with _reading(organization_id) as connection, connection.cursor() as cursor:
         ticket = store.get(connection, organization_id, ticket_id)
-    return ticket, sentiment.read(ticket.text, ticket.language)
+        key = {"organization_id": ticket.organization_id, "ticket_id": ticket.id, "revision": ticket.revision}
+        cursor.execute(statement("desk.tickets", "explained"), key)
+        row = cursor.fetchone()
+    if row is None:
+        return ticket, None
+    category, confidence, evidence, labels = row
+    labels = sorted({category, *labels})
+    plain = explaining.plain(category, confidence, evidence)
+    if not _wants(ticket.organization_id, "triage"):
+        return ticket, Explanation(category, None, plain, EVIDENCE)
+    asked = _masked(ticket)
+    try:
+        answer = language_model.ask(
+            explaining.SYSTEM,
+            explaining.question(asked, category, confidence, evidence, labels),
+            explaining.schema(labels),
+        )
+        opinion, text = explaining.read(answer, asked, plain, labels)
+    except (LanguageModelFailed, NotUsable) as error:
+        logger.warning("language_model_not_used", job="triage", reason=str(error))
+        method = f"{EVIDENCE}; {language_model.name()} was not used: {error}"
+        return ticket, Explanation(category, None, plain, method)
+    return ticket, Explanation(category, opinion, text, f"{EVIDENCE}, worded by {language_model.name()}")
+
+
+def mood(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, Sentiment, int | None]:
+    """The ticket, its sentiment, and the number of the customer's message that it was read from: the last one that has
+    words of its own; None: from the ticket's own text."""
+    with _reading(organization_id) as connection, connection.cursor() as cursor:
+        ticket = store.get(connection, organization_id, ticket_id)
+        key = {"organization_id": ticket.organization_id, "ticket_id": ticket.id}
+        cursor.execute(statement("desk.tickets", "last_said"), key)
+        said = next(((body, seq) for seq, body in cursor.fetchall() if _says_something(body)), (ticket.text, None))
+    return ticket, sentiment.read(said[0], ticket.language), said[1]
+
+
+def same(ticket: Ticket) -> list[Duplicate] | None:
+    """Other open tickets that may say the same; None where the organization does not want to know, or nobody can tell
+    without a model."""
+    with database.transaction(ticket.organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select duplicates from organization_settings where organization_id = %s", (ticket.organization_id,)
+        )
+        row = cursor.fetchone()
+    if not row or not row[0]:
+        return None
+    try:
+        return duplicates.of(ticket)
+    except ModelUnavailable as error:
+        logger.warning("no_duplicates_without_a_model", reason=str(error))
+        return None
 
 
 def question(ticket: Ticket) -> str:
-    """What is searched for: the subject and the customer's own words."""
-    return f"{ticket.subject}\n\n{own_words(ticket.body)}".strip()[:ASKED]
+    """What is searched for: the subject and the customer's own words; "" where there are none."""
+    return asked(ticket.subject, ticket.body)
 
 
-def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[Hit]]:
-    with _reading(organization_id) as connection:
+def asked(subject: str, body: str) -> str:
+    """As `question`, of what is no ticket yet."""
+    return f"{subject}\n\n{own_words(body)}".replace("\x00", " ").strip()[:ASKED]
+
+
+def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[Hit], datetime]:
+    with _reading(organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute("select clock_timestamp()")
+        (searched_at,) = cursor.fetchone()
         ticket = store.get(connection, organization_id, ticket_id)
+    wanted = question(ticket)
+    if not wanted:
+        return ticket, [], searched_at
     known: Vectors | None
     try:  # outside the transaction that searches; whichever job comes first makes it
         known = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
@@ -106,7 +220,7 @@ def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket,
         return known[None, :]
 
     with _reading(organization_id) as connection:
-        return ticket, search(connection, ticket.organization_id, question(ticket), top=3, embed=embed)
+        return ticket, search(connection, ticket.organization_id, wanted, top=3, embed=embed), searched_at
 
 
 def _text(ticket: Ticket) -> str:
@@ -120,6 +234,28 @@ def _in_use(organization_id: UUID, category: str) -> bool:
             statement("desk.tickets", "category_in_use"), {"organization_id": organization_id, "category": category}
         )
         return bool(cursor.fetchone()[0])  # type: ignore[index]  # one row
+
+
+def _wants(organization_id: UUID, what: str) -> bool:
+    """Whether there is a language model and the organization lets it do `what`."""
+    if not language_model.is_configured():
+        return False
+    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select %s = any(llm) from organization_settings where organization_id = %s", (what, organization_id)
+        )
+        row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def _masked(ticket: Ticket) -> str:
+    """What of a ticket may leave the house: the customer's own words without personal data."""
+    return masking.mask(question(ticket), [name for name in (ticket.requester, ticket.assignee) if name])
+
+
+def _says_something(body: str) -> bool:
+    """Whether a message has words of its own in which a mood could be: "ok" and a signature have none."""
+    return len(own_words(body).split()) >= LEAST_WORDS
 
 
 def _reading(organization_id: UUID | str) -> Any:

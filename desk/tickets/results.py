@@ -4,16 +4,20 @@ Promises: a result is written for the revision it was made from, or not at all: 
 An edit in the meantime has sent another message, which will write its own. Written twice, it stands there once.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import Json, execute_values
 
 from desk.errors import DeskError
 from desk.sql import statement
 from desk.tickets import store
+from desk.tickets.duplicates import Duplicate
+from desk.tickets.explaining import Explanation
 from desk.tickets.risk import Prediction
 from desk.tickets.sentiment import Sentiment
 from desk.tickets.store import Ticket
@@ -21,7 +25,7 @@ from desk.tickets.triage import Triage
 
 
 class CitationChanged(DeskError):
-    """An article changed between the search and the draft that cites it; the job runs again."""
+    """A source changed between the search and the draft that cites it; the job runs again."""
 
 
 def keep_triage(connection: Connection, ticket: Ticket, found: Triage, model: str) -> bool:
@@ -39,8 +43,11 @@ def keep_triage(connection: Connection, ticket: Ticket, found: Triage, model: st
     return True
 
 
-def keep_suggestions(connection: Connection, ticket: Ticket, hits: list[dict[str, Any]]) -> bool:
-    """Replace the ticket's suggestions by these; an article that changed meanwhile is left out."""
+def keep_suggestions(
+    connection: Connection, ticket: Ticket, hits: list[dict[str, Any]], searched_at: datetime | None = None
+) -> bool:
+    """Replace the ticket's suggestions by these, found at `searched_at` by the database's clock (None: now); an article
+    that changed meanwhile is left out. That there are none is kept as well."""
     if _current(connection, ticket) is None:
         return False
     with connection.cursor() as cursor:
@@ -48,6 +55,23 @@ def keep_suggestions(connection: Connection, ticket: Ticket, hits: list[dict[str
         rows = [(*_key(ticket), ticket.revision, position, *hit.values()) for position, hit in enumerate(hits, start=1)]
         if rows:
             execute_values(cursor, statement("desk.tickets", "keep_suggestions"), rows)
+    _execute(connection, "keep_suggestion_run", {"articles": len(hits), "searched_at": searched_at}, ticket)
+    return True
+
+
+def keep_duplicates(connection: Connection, ticket: Ticket, found: list[Duplicate]) -> bool:
+    """Replace the tickets that this one may say the same as; False where it was edited meanwhile."""
+    if _current(connection, ticket) is None:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "delete from possible_duplicates"
+            " where organization_id = %(organization_id)s and %(ticket_id)s in (ticket_id, of_ticket_id)",
+            _named(ticket),
+        )
+        rows = [(*_key(ticket), *astuple(one)) for one in sorted(found, key=lambda one: one.ticket_id)]
+        if rows:
+            execute_values(cursor, statement("desk.tickets", "keep_duplicates"), rows)
     return True
 
 
@@ -63,30 +87,33 @@ def keep_draft(
     """Replace the ticket's draft; False where the ticket was edited meanwhile.
 
     Raises:
-        CitationChanged: an article that it cites was changed, taken from the public or deleted meanwhile.
+        CitationChanged: an article or a reply that it cites was changed, taken from the public or deleted meanwhile.
     """
     if _current(connection, ticket) is None:
         return False
-    with connection.cursor() as cursor:
-        cursor.execute(
-            statement("desk.tickets", "keep_draft"),
-            {
-                "organization_id": ticket.organization_id,
-                "ticket_id": ticket.id,
-                "revision": ticket.revision,
-                "body": body,
-                "citations": Json(citations),
-                "reason": reason,
-                "method": method,
-            },
-        )
-        if cursor.rowcount == 0:
-            raise CitationChanged(f"An article that the draft for ticket {ticket.id} cites was changed meanwhile.")
+    values = {"body": body, "citations": Json(citations), "reason": reason, "method": method}
+    try:
+        _execute(connection, "keep_draft", values, ticket)
+    except psycopg2.errors.CheckViolation as error:
+        if error.diag.constraint_name != "drafts_citations_exist":
+            raise
+        raise CitationChanged(f"What the draft for ticket {ticket.id} cites was changed meanwhile: {error}") from error
     return True
 
 
-def keep_sentiment(connection: Connection, ticket: Ticket, found: Sentiment) -> bool:
-    """Keep a sentiment; raises the ticket to urgent, once in its life, where the organization asks for that."""
+def keep_explanation(connection: Connection, ticket: Ticket, found: Explanation) -> bool:
+    """Keep why triage gives the ticket its category; False where the ticket was edited, or triaged anew, meanwhile."""
+    if _current(connection, ticket) is None:
+        return False
+    with connection.cursor() as cursor:
+        values = asdict(found) | _named(ticket) | {"revision": ticket.revision}
+        cursor.execute(statement("desk.tickets", "keep_explanation"), values)
+        return cursor.rowcount == 1
+
+
+def keep_sentiment(connection: Connection, ticket: Ticket, found: Sentiment, message_seq: int | None = None) -> bool:
+    """Keep a sentiment, read from the customer's message `message_seq` (None: from the ticket's own text); raises the
+    ticket to urgent, once in its life, where the organization asks for that."""
     now = _current(connection, ticket)
     if now is None:
         return False
@@ -94,7 +121,11 @@ def keep_sentiment(connection: Connection, ticket: Ticket, found: Sentiment) -> 
         cursor.execute(statement("desk.tickets", "may_escalate"), {"anger": found.anger, **_named(ticket)})
         may = cursor.fetchone() is not None
     escalate = may and now.priority != "urgent" and now.status not in store.CLOSED
-    values = asdict(found) | {"reasons": Json(found.reasons), "escalated": escalate}
+    values = asdict(found) | {
+        "reasons": Json(found.reasons),
+        "escalated": escalate,
+        "message_seq": message_seq,
+    }
     _execute(connection, "keep_sentiment", values, ticket)
     if escalate:
         with connection.cursor() as cursor:

@@ -8,11 +8,12 @@ similar. Only public answers of agents count, no internal notes. Vectors are of 
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 from psycopg2.extensions import connection as Connection
-from psycopg2.extras import execute_values
+from psycopg2.extras import RealDictCursor, execute_values
 
 from desk import database, organizations
 from desk.errors import InvalidInput
@@ -69,6 +70,19 @@ def to_text(organization_id: UUID | str, text: str, *, top: int = 5) -> list[Sim
         raise InvalidInput("The problem is empty: say what is the matter.")
     organization = organizations.identifier(organization_id, "organization")
     return _nearest(organization, embedding.embed([words[: vectors.LONGEST]])[0], None, top)
+
+
+def flagged(connection: Connection, organization_id: UUID, ticket_id: UUID | str) -> list[dict[str, Any]]:
+    """Tickets that were flagged as possible duplicates of this one, older or newer, open ones first.
+
+    Raises:
+        NotFound: there is no such ticket.
+    """
+    ticket = store.get(connection, organization_id, ticket_id)
+    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        key = {"organization_id": organization_id, "ticket_id": ticket.id}
+        cursor.execute(statement("desk.tickets", "duplicates"), key)
+        return [dict(row) for row in cursor.fetchall()]
 
 
 def index(organization_id: UUID | str, run_seconds: float = RUN_SECONDS) -> tuple[int, bool]:

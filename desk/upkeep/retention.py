@@ -24,6 +24,7 @@ class Cleaned:
     audit_rows: int
     deliveries: int = 0
     notifications: int = 0
+    deflections: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def clean_up(organization_id: UUID) -> Cleaned:
         _delete("clean_audit", organization_id),
         _delete("clean_dispatches", organization_id) + _delete("clean_dropped", organization_id),
         _delete("clean_notifications", organization_id),
+        _delete("clean_deflections", organization_id),
     )
 
 

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from desk.tickets import intent, sentiment, urgency
+from desk import database
+from desk.tickets import intent, jobs, results, sentiment, urgency
 from desk.tickets.english import is_english
 from desk.tickets.own_words import own_words
 
@@ -137,3 +138,61 @@ def test_the_lexicon_is_right_on_most_real_reviews(data):
         rows = list(csv.DictReader(source))
     right = [(sentiment.score(row["text"]) > 0) == (row["positive"] == "1") for row in rows]
     assert sum(right) / len(right) > 0.82
+
+
+def say(of: UUID, ticket_id: UUID, body: str, kind: str = "customer", public: bool = True) -> int:
+    with database.transaction(of) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "insert into ticket_messages (organization_id, ticket_id, author_kind, body, is_public)"
+            " values (%s, %s, %s, %s, %s) returning seq",
+            (of, ticket_id, kind, body, public),
+        )
+        return cursor.fetchone()[0]
+
+
+def test_what_the_customer_says_later_is_read_too_and_escalates_once(organization: UUID, ticket, run_jobs, ask):
+    ask("update organization_settings set escalate_angry_above = 0.5, triage = false, suggest = false, draft = false")
+    made = ticket("A question", "How do I export my history?")
+    run_jobs("tickets")
+    assert ask("select label, message_seq from sentiments") == [("neutral", None)]
+    say(organization, made, "Thanks for your message. I am furious at myself!", kind="agent")
+    say(organization, made, ANGRY, public=False)
+    assert ask("select count(*) from dramatiq.queue") == [0]
+    last = [say(organization, made, body) for body in ("Hello?", f"> fine\n{ANGRY}")][1]
+    assert ask("select actor_name from dramatiq.queue") == ["read_sentiment"]
+    run_jobs("tickets")
+    assert ask("select label, escalated, message_seq from sentiments") == [("negative", True, last)]
+    assert ask("select priority from tickets") == ["urgent"]
+    ask("update tickets set priority = 'low'")
+    say(organization, made, "ok\n\n-- \nIda Holm, Furious & Angry Ltd")
+    run_jobs("tickets")
+    assert ask("select label, message_seq from sentiments") == [("negative", last)]
+    say(organization, made, ANGRY)
+    run_jobs("tickets")
+    assert ask("select priority from tickets") == ["low"]
+    assert ask("select count(*) from audit_log where action = 'escalated'") == [1]
+    calm = say(organization, made, "Everything works now, thank you so much for your great help!")
+    run_jobs("tickets")
+    assert ask("select label, escalated, message_seq from sentiments") == [("positive", True, calm)]
+
+
+def test_messages_of_a_closed_ticket_or_with_the_switch_off_are_not_read(organization: UUID, ticket, ask):
+    made, closed = ticket("A question"), ticket("Another", status="closed")
+    ask("delete from dramatiq.queue")
+    say(organization, closed, ANGRY)
+    ask("update organization_settings set sentiment = false")
+    say(organization, made, ANGRY)
+    assert ask("select count(*) from dramatiq.queue") == [0]
+
+
+def test_an_earlier_reading_that_comes_late_does_not_replace_a_later_one(organization: UUID, ticket, ask):
+    made = ticket("A question", "How do I export my history?")
+    first = say(organization, made, ANGRY)
+    read, angry, seq = jobs.mood(organization, made)
+    assert seq == first
+    say(organization, made, "Everything works now, thank you so much for your great help!")
+    later = jobs.mood(organization, made)
+    with database.transaction(organization) as connection:
+        results.keep_sentiment(connection, *later)
+        results.keep_sentiment(connection, read, angry, seq)
+    assert ask("select label from sentiments") == ["positive"]

@@ -1,0 +1,112 @@
+"""Personal data is masked, whatever stands around it; the rest stays word for word."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from desk.tickets import masking, quoting
+
+WORDS = st.lists(st.sampled_from(["open", "the", "app", "tape", "hub", "please", "wait,", "then.", "(twice)", "it:"]))
+DIGITS = st.text("0123456789", min_size=6, max_size=19)
+EMAILS = st.builds(
+    "{}@{}.{}".format,
+    st.from_regex(r"[a-z][a-z0-9._+-]{0,12}[a-z0-9]", fullmatch=True),
+    st.from_regex(r"[a-z][a-z0-9-]{0,10}[a-z0-9]", fullmatch=True),
+    st.sampled_from(["com", "de", "co.uk", "org"]),
+)
+PHONES = st.builds(
+    lambda country, parts, sign: f"+{country}{sign}" + sign.join(parts),
+    st.sampled_from(["1", "44", "49", "351"]),
+    st.lists(st.text("0123456789", min_size=3, max_size=4), min_size=2, max_size=3),
+    st.sampled_from([" ", "-", "."]),
+)
+CARDS = st.lists(st.text("0123456789", min_size=4, max_size=4), min_size=4, max_size=4).map(" ".join)
+IBANS = st.builds(
+    lambda country, check, groups: f"{country}{check} {' '.join(groups)}",
+    st.sampled_from(["DE", "GB", "FR", "NL"]),
+    st.text("0123456789", min_size=2, max_size=2),
+    st.lists(st.text("0123456789", min_size=4, max_size=4), min_size=3, max_size=5),
+)
+ORDERS = st.builds("{}-{}".format, st.sampled_from(["ORD", "INV", "A"]), st.text("0123456789", min_size=5, max_size=9))
+LINKS = st.builds(
+    "https://shop.example/{}?token={}".format,
+    st.from_regex(r"[a-z]{1,8}", fullmatch=True),
+    st.from_regex(r"[a-zA-Z0-9]{8,20}", fullmatch=True),
+)
+SECRETS = st.one_of(EMAILS, DIGITS, PHONES, CARDS, IBANS, ORDERS, LINKS)
+
+
+@settings(max_examples=300, deadline=None)
+@given(before=WORDS, secret=SECRETS, after=WORDS)
+def test_what_identifies_somebody_is_masked_wherever_it_stands(before, secret, after):
+    text = " ".join([*before, secret, *after])
+    masked = masking.mask(text)
+    assert secret not in masked
+    assert masking.is_masked(masked)
+    left = masked
+    for mask in masking.MASKS:
+        left = left.replace(mask, " ")
+    assert "@" not in left
+    assert sum(map(str.isdigit, left)) < 5, masked
+    assert left.split() == (" ".join([*before, *after])).split()
+    assert masking.mask(masked) == masked
+    assert quoting.is_quoted(f"Say {masked}", f"Say {text}")
+
+
+@settings(max_examples=200, deadline=None)
+@given(words=WORDS)
+def test_plain_words_stay_as_they_are(words):
+    text = " ".join(words)
+    assert masking.mask(text, ["Ida Holm <ida@example.com>"]) == text
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text=st.text(max_size=300) | st.text("aB @.:/?#=+-0123456789\n[]()<>", max_size=120),
+    names=st.lists(st.text(max_size=20), max_size=3),
+)
+def test_any_text_can_be_masked_and_masking_it_twice_changes_nothing(text, names):
+    masked = masking.mask(text, names)
+    assert masking.mask(masked, names) == masked
+    assert not masking._EMAIL.search(masked)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Ask Ida, or HOLM: ida will not mind.", "Ask [name], or [name]: ida will not mind."),
+        ("Holm's box, Idaho", "[name]'s box, Idaho"),
+        ("I wrote to i.holm@example.co.uk today", "I wrote to [e-mail] today"),
+        ("Dear Mrs Petersen, hold the button", "Dear [name], hold the button"),
+        ("Hi there, hold the button", "Hi there, hold the button"),
+        ("Thank you for your patience", "Thank you for your patience"),
+        ("Call +44 20 7946 0958 or 020 7946 0958", "Call [phone] or [number]"),
+        ("Your order no. 48-213 was sent", "Your order no. [number] was sent"),
+        ("Ticket #4821 is yours", "Ticket #[number] is yours"),
+        ("IBAN DE89 3704 0044 0532 0130 00, please", "IBAN [number], please"),
+        ("See https://help.example/reset for more", "See https://help.example/reset for more"),
+        ("See https://help.example/r/9f8e7d6c5b4a39281706 now", "See [link] now"),
+        ("See https://ida:pw@help.example/x now", "See [link] now"),
+        ("We are at 12 Baker Street, come by", "We are at [address], come by"),
+        ("Kommen Sie in die Lindenstraße 7", "Kommen Sie in die [address]"),
+        ("Error E42 on firmware 2.14.1, wait 30 seconds", "Error E42 on firmware 2.14.1, wait 30 seconds"),
+        ("Serial ML8-4471-0092 is registered", "Serial [number] is registered"),
+        ("", ""),
+    ],
+)
+def test_examples(text, masked):
+    assert masking.mask(text, ["Ida Holm <ida@example.com>"]) == masked
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Ida Holm <i.holm@example.com>", ["Holm", "holm", "Ida"]),
+        ("ida.holm", ["holm", "ida"]),
+        ("anna@example.com", ["anna"]),
+        ("", []),
+        ("Support Team <support@example.com>", []),
+    ],
+)
+def test_the_words_of_a_name(name, words):
+    assert sorted(masking.name_words(name), key=str.lower) == sorted(words, key=str.lower)
