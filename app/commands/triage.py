@@ -1,5 +1,7 @@
-"""`atum tickets triage-models`: what triage has learnt, how good each version was, and the way back."""
+"""`atum tickets triage-models`: what triage has learnt, how good each version was, and the way back.
+`atum tickets triage-quality`: what people made of its answers."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -7,7 +9,7 @@ import typer
 from app.commands.organization import named
 from app.output import AsJson, console, show_json, show_table
 from desk import database
-from desk.tickets import triage_models
+from desk.tickets import quality, triage_models
 
 Organization = Annotated[str, typer.Option("--org", help="The organization's name.", metavar="NAME")]
 
@@ -15,6 +17,7 @@ Organization = Annotated[str, typer.Option("--org", help="The organization's nam
 def register(app: typer.Typer) -> None:
     """Add the verbs about triage to `atum tickets`."""
     app.command("triage-models")(models)
+    app.command("triage-quality")(quality_)
 
 
 def models(
@@ -52,6 +55,47 @@ def models(
         if row["reason"]:
             line = f"{row['what']} {row['version']}: {row['reason']}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def quality_(
+    org: Organization,
+    days: Annotated[
+        int, typer.Option("--days", help="Of choices in the last so many days.", min=1)
+    ] = quality.USUAL_DAYS,
+    as_json: AsJson = False,
+) -> None:
+    """How often people accepted what triage proposed, by its confidence, and how often it proposed anything."""
+    organization_id = named(org)
+    with database.transaction(organization_id) as connection:
+        found = quality.measure(connection, organization_id, days=days)
+    if as_json:
+        return show_json(
+            [
+                asdict(one)
+                | {"coverage": one.coverage, "accuracy": one.accuracy}
+                | {"bands": [asdict(band) | {"accuracy": band.accuracy} for band in one.bands]}
+                for one in found
+            ]
+        )
+    if not found:
+        console.print(f"Nobody at {org} has chosen anything that triage had proposed something for.", markup=False)
+        return
+    rows = []
+    for one in found:
+        rows.append({"what": one.what, "confidence": "all", "tickets": one.tickets, "answered": _share(one.coverage),
+                     "accepted": _share(one.accuracy), "mean confidence": ""})  # fmt: skip
+        rows += [
+            {"what": "", "confidence": _band(band), "tickets": band.answers, "answered": "",
+             "accepted": _share(band.accuracy), "mean confidence": _share(band.confidence)}
+            for band in one.bands
+        ]  # fmt: skip
+    show_table(f"Triage at {org}, {days} days", rows)
+
+
+def _band(band: quality.Band) -> str:
+    if band.least is None:
+        return "none given"
+    return f"{band.least:.1f}–{min(band.below or 1.0, 1.0):.1f}"
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean, median, quantiles
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psutil
@@ -29,6 +30,9 @@ from bench.place import connected, fresh
 from bench.processes import call_at_once, context
 from bench.tickets import alone
 from bench.tickets.stock import tickets
+
+if TYPE_CHECKING:
+    from desk.tickets.triage_models import Judged
 
 ROOT = Path(__file__).parents[2]
 SERVER_OPTIONS = ("max_connections=100", "shared_buffers=512MB")
@@ -76,6 +80,7 @@ def burst(url: str, count: int, console: Console) -> dict[str, float]:
     from desk import database
 
     organization = _organization(url)
+    _learn(organization)
     made = list(tickets(count, seed=7))
     texts = [f"{subject}\n\n{body}" for _, subject, body in made]
     console.print(f"embedding {count:,} texts in {PROCESSES} processes, nothing else")
@@ -111,14 +116,11 @@ def burst(url: str, count: int, console: Console) -> dict[str, float]:
 def one(url: str, count: int, console: Console) -> dict[str, float]:
     """CPU of this process for one ticket's triage after the other, reading and writing included, the embedding too."""
     from desk import database
-    from desk.tickets import jobs, results, retraining, triage_models
+    from desk.tickets import jobs, results
 
+    console.print(f"learning from {count:,} labels first")
     organization = _organization(url, labelled=count)
-    console.print(f"learning from {count:,} labels")
-    judged = retraining.retrain(organization)
-    with database.transaction(organization) as connection:
-        for each in judged:
-            triage_models.end(connection, organization, each)
+    _learn(organization)
     ids = _store(organization, list(tickets(ONES, seed=9)), status="new")
     took = []
     for ticket_id in ids:
@@ -135,16 +137,11 @@ def one(url: str, count: int, console: Console) -> dict[str, float]:
 def retrain(url: str, count: int, console: Console) -> dict[str, float]:
     """CPU of this process from the labels, whose vectors are stored, to models that are judged and stored."""
     from desk import database
-    from desk.tickets import retraining, triage_models, vectors
 
+    console.print(f"embedding {count:,} labelled tickets first")
     organization = _organization(url, labelled=count)
-    console.print(f"embedding {count:,} labelled tickets")
-    vectors.embed_missing(organization, newest=count)
     began, clock = time.process_time(), time.monotonic()
-    judged = retraining.retrain(organization)
-    with database.transaction(organization) as connection:
-        for each in judged:
-            triage_models.end(connection, organization, each)
+    judged = _learn(organization)
     cpu, seconds = time.process_time() - began, time.monotonic() - clock
     database.close()
     accuracy = {f"{each.what}_accuracy": (each.figures or {}).get("accuracy") for each in judged}
@@ -176,6 +173,7 @@ def _organization(url: str, labelled: int = LABELLED) -> UUID:
     from desk import database, organizations
     from desk.kb import importing, indexing
     from desk.settings import settings
+    from desk.tickets import vectors
 
     settings.cache_clear()
     with database.transaction() as connection:
@@ -183,7 +181,20 @@ def _organization(url: str, labelled: int = LABELLED) -> UUID:
     importing.put(organization, importing.read(ROOT / "app" / "sample" / "help-centre"))
     indexing.index(organization)
     _store(organization, list(tickets(labelled, seed=6)), status="closed")
+    vectors.embed_missing(organization, newest=labelled)
     return organization
+
+
+def _learn(organization: UUID) -> "list[Judged]":
+    """What the job `retrain_triage` does."""
+    from desk import database
+    from desk.tickets import retraining, triage_models
+
+    judged = retraining.retrain(organization)
+    with database.transaction(organization) as connection:
+        for each in judged:
+            triage_models.end(connection, organization, each)
+    return judged
 
 
 def _store(organization: UUID, made: list[tuple[str, str, str]], *, status: str) -> list[UUID]:

@@ -55,16 +55,16 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
         active = triage_models.active_versions(connection, ticket.organization_id)
         with connection.cursor() as cursor:
             cursor.execute(
-                "select triage_applies_above from organization_settings where organization_id = %s",
+                "select triage_applies_above, suggest_from from organization_settings where organization_id = %s",
                 (ticket.organization_id,),
             )
-            (applies_above,) = cursor.fetchone() or (None,)
+            applies_above, suggest_from = cursor.fetchone() or (None, rules.SUGGEST_FROM)
     if not ticket.text.strip():
         return ticket, Triage("abstained", "the ticket has no text", "none"), embedding.model_name()
     known = examples.of(ticket.organization_id, active)
     text = _text(ticket)
     vector = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, text)
-    found = rules.triage(text, vector, known, applies_above)
+    found = rules.triage(text, vector, known, applies_above, suggest_from)
     if found.category and not _in_use(ticket.organization_id, found.category):
         found = rules.withdraw(found, f"the likeliest category, {found.category}, is not in use any more")
     return ticket, found, embedding.model_name()

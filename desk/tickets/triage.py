@@ -41,10 +41,16 @@ class Triage:
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
-def triage(text: str, vector: Vectors, examples: Examples, applies_above: float | None = None) -> Triage:
-    """Triage `text` (as `vectors.text_of` has it); `applies_above` is the organization's threshold for applying, None:
-    never."""
-    found = _category(text, vector, examples, applies_above)
+def triage(
+    text: str,
+    vector: Vectors,
+    examples: Examples,
+    applies_above: float | None = None,
+    suggest_from: float = SUGGEST_FROM,
+) -> Triage:
+    """Triage `text` (as `vectors.text_of` has it). `applies_above` and `suggest_from` are the organization's thresholds
+    for applying (None: never) and for suggesting."""
+    found = _category(text, vector, examples, applies_above, suggest_from)
     found.model_version = examples.model_version
     words = own_words(text)
     if is_english(words) is False:
@@ -67,7 +73,9 @@ def withdraw(found: Triage, reason: str) -> Triage:
     return replace(found, outcome="abstained", reason=reason, category=None, category_confidence=None)
 
 
-def _category(text: str, vector: Vectors, examples: Examples, applies_above: float | None) -> Triage:
+def _category(
+    text: str, vector: Vectors, examples: Examples, applies_above: float | None, suggest_from: float
+) -> Triage:
     classifier = examples.classifier
     if not examples.ids:
         return Triage("abstained", "no labelled tickets yet", "none")
@@ -84,7 +92,7 @@ def _category(text: str, vector: Vectors, examples: Examples, applies_above: flo
         )
         found.evidence["category"] = _neighbours(classifier, vector, examples, None)
         return found
-    if answer.confidence < SUGGEST_FROM:
+    if answer.confidence < suggest_from:
         found.outcome, found.reason = "abstained", f"undecided between {answer.label} and {answer.runner_up}"
         return found
     found.category, found.category_confidence = answer.label, answer.confidence
