@@ -10,12 +10,14 @@ from periodiq import cron
 
 from actors.kb import reconcile_kb, resume_indexing
 from actors.sla import extend_calendars, recount_clocks, sweep_slas
+from actors.tickets import retrain_triage
 from actors.upkeep import clean_up, snapshot_metrics
 
 TIMETABLE: dict[Actor, str] = {
     sweep_slas: "* * * * *",  # clocks that crossed a threshold, told within the minute
     resume_indexing: "*/5 * * * *",  # articles that are due and whose message was lost
     reconcile_kb: "20 * * * *",  # articles, chunks and vectors compared, repaired, counted
+    retrain_triage: "40 * * * *",  # enough new labels whose message was lost
     snapshot_metrics: "0 * * * *",  # the hour's figures of each organization
     extend_calendars: "30 2 * * *",  # open periods two years ahead, before they run out
     recount_clocks: "45 2 * * *",  # the summary's figures, should triggers have been off

@@ -9,7 +9,7 @@ import dramatiq
 from brokers import in_transaction
 from desk import database, log, organizations
 from desk.errors import InvalidInput, ModelUnavailable, NotFound
-from desk.tickets import jobs, offering, results, risk_history, similar
+from desk.tickets import jobs, offering, results, retraining, risk_history, similar, triage_models
 
 QUEUE = "tickets"
 THROWS = (NotFound, InvalidInput)  # trying again would not help
@@ -17,6 +17,7 @@ FIRST_FIT_MS = 1_800_000  # triage may have to embed 5,000 tickets on a slow mac
 MODEL_MS = 300_000
 RULES_MS = 60_000
 MODEL_PAUSE_MS = 60_000
+LATE = 100  # behind everything that a ticket waits for
 
 logger = log.get(__name__)
 
@@ -102,6 +103,31 @@ def index_tickets(organization_id: str) -> None:
         if more:
             similar.send(connection, organizations.identifier(organization_id, "organization"), delay)
     logger.info("tickets_indexed", tickets=tickets, more=more)
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=FIRST_FIT_MS, priority=LATE)
+def retrain_triage(organization_id: str | None = None) -> None:
+    """Learn triage anew where enough labels came; use it where it is not worse. The tick sends one each."""
+    if organization_id is None:
+        with in_transaction() as connection:
+            for identifier in organizations.all_ids(connection):
+                retrain_triage.send_with_options(args=(str(identifier),), unique_key=f"retrain_triage:{identifier}")
+        return
+    try:
+        judged = retraining.retrain(organization_id)
+    except ModelUnavailable as error:
+        logger.error("model_unavailable", reason=str(error))
+        with in_transaction(organization_id):
+            retrain_triage.send_with_options(
+                args=(organization_id,), delay=MODEL_PAUSE_MS, unique_key=f"retrain_triage:{organization_id}"
+            )
+        return
+    organization = organizations.identifier(organization_id, "organization")
+    with in_transaction(organization) as connection:
+        for one in judged:
+            triage_models.end(connection, organization, one)
+    for one in judged:
+        logger.info("triage_learnt", what=one.what, version=one.version, state=one.state, reason=one.reason)
 
 
 @dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=RULES_MS)

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from app.commands import ticket_show
+from app.commands import ticket_show, triage
 from app.commands.organization import CreateOrg, of_import
 from app.output import AsJson, console, errors, progress, show_json
 from desk import database, organizations
@@ -25,6 +25,9 @@ ticket_show.register(app)
 @app.callback()
 def tickets() -> None:
     """Tickets: import them, and read what the jobs found out about them."""
+
+
+triage.register(app)
 
 
 @app.command("import")

@@ -81,6 +81,7 @@ class Tables(Collector):
                 yield from _desk(cursor)
                 yield from _sweep(cursor)
                 yield from _notices(cursor)
+                yield _triage(cursor)
             up = 1
         except DatabaseUnavailable:
             pass
@@ -199,6 +200,18 @@ def _notices(cursor: Any) -> Iterator[Metric]:
         for outcome in ("sent", "dead", "dropped"):
             ended.add_metric([row["channel"], outcome], row[outcome])
     yield from (waiting, oldest, ended)
+
+
+def _triage(cursor: Any) -> Metric:
+    cursor.execute(statement("app.web", "triage_figures"))
+    answers = _gauge(
+        "atum_triage_answers_7_days",
+        "What people made of triage's answers: accepted, corrected, or there was none.",
+        ["what", "verdict", "confidence"],
+    )
+    for row in cursor.fetchall():
+        answers.add_metric([row["what"], row["verdict"], row["band"]], row["answers"])
+    return answers
 
 
 def _gauge(name: str, meaning: str, labels: list[str]) -> GaugeMetricFamily:

@@ -1,4 +1,7 @@
-"""POST /api/v1/tickets: a new ticket. Its jobs are sent by trigger, in the transaction that stores it."""
+"""Tickets: POST /api/v1/tickets makes one, GET …/{id} tells all about it, PATCH …/{id} is what a person changes.
+
+The jobs that a new ticket or a change needs are sent by trigger, in the transaction that stores it.
+"""
 
 from typing import Any, Literal
 
@@ -7,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.web.fields import Line, Text, organization_id
 from desk import database
-from desk.tickets import store
+from desk.tickets import changing, findings, store
 
 router = APIRouter(prefix="/api/v1")
 
@@ -27,6 +30,19 @@ class NewTicket(BaseModel):
     language: Line | None = None
 
 
+class Change(BaseModel):
+    """What a person changes; what is not named stays. A category, a priority and tags that are set teach triage."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: Line
+    status: Literal["new", "accepted", "assigned", "in_progress", "waiting_customer", "resolved", "closed"] = "new"
+    category: Line | None = None
+    priority: Literal["low", "medium", "high", "urgent"] = "medium"
+    tags: list[Line] = Field(default_factory=list, max_length=changing.MOST_TAGS)
+    assignee: Line | None = None
+
+
 @router.post("/tickets", status_code=201)
 def create(ticket: NewTicket) -> dict[str, Any]:
     """Store the ticket and send its jobs: both or neither."""
@@ -35,3 +51,22 @@ def create(ticket: NewTicket) -> dict[str, Any]:
             connection, organization, **ticket.model_dump(exclude={"organization"}, exclude_none=True)
         )
     return {"id": ticket_id, "organization": ticket.organization, "status": "new"}
+
+
+@router.get("/tickets/{ticket_id}")
+def show(ticket_id: str, org: Line) -> dict[str, Any]:
+    """The ticket and all that its jobs found out: triage, suggestions, draft, sentiment, prediction, duplicates.
+
+    For agents: other tickets are named in it.
+    """
+    with database.transaction(organization := organization_id(org)) as connection:
+        return findings.of(connection, organization, ticket_id)
+
+
+@router.patch("/tickets/{ticket_id}")
+def change(ticket_id: str, org: Line, change: Change) -> dict[str, Any]:
+    """Make the changes, all or none; the ticket as it is then."""
+    given = change.model_dump(include=change.model_fields_set - {"by"})
+    with database.transaction(organization := organization_id(org)) as connection:
+        ticket = changing.change(connection, organization, ticket_id, given, by=change.by)
+    return {name: value for name, value in vars(ticket).items() if name != "organization_id"}

@@ -9,7 +9,7 @@ Where there is no pgvector or no model, the words answer alone, and `Hit.similar
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 from uuid import UUID
@@ -19,6 +19,7 @@ from psycopg2.extensions import connection as Connection
 from desk import log
 from desk.errors import InvalidInput, ModelUnavailable
 from desk.kb import embedding, models, store
+from desk.kb.embedding import Vectors
 from desk.sql import statement
 
 Leg = Literal["hybrid", "vector", "text"]
@@ -84,10 +85,12 @@ def search(
     category: str | None = None,
     leg: Leg = "hybrid",
     relevant_only: bool = True,
+    embed: Callable[[str, list[str]], Vectors] = embedding.embed_with,
 ) -> list[Hit]:
     """Up to `top` articles that answer `text`, best first; [] when nothing is relevant.
 
     `connection` is inside a transaction of that organization. `leg` and `relevant_only` are for evaluation.
+    `embed(model, [question])` is for who has the question's vector already.
 
     Raises:
         InvalidInput: the question is empty, or `top` is not from 1 to 100.
@@ -104,7 +107,7 @@ def search(
             if not models.has_vectors(connection):
                 raise ModelUnavailable("This database has no pgvector.")
             model_id = models.active_id(connection)
-            vector = store.as_text(embedding.embed_with(models.name_of(connection, model_id), [question])[0])
+            vector = store.as_text(embed(models.name_of(connection, model_id), [question])[0])
         except ModelUnavailable as error:
             if leg == "vector":
                 raise

@@ -48,7 +48,8 @@ def of(ticket: Ticket) -> list[Duplicate]:
     """
     if ticket.status in store.CLOSED or not own_words(ticket.text):
         return []
-    vector = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, ticket.text)
+    text = vectors.text_of(ticket.subject, ticket.body)
+    vector = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, text)
     key = {"organization_id": ticket.organization_id, "ticket_id": ticket.id, "model": embedding.model_name()}
     with database.transaction(ticket.organization_id) as connection, connection.cursor() as cursor:
         cursor.execute(statement("desk.tickets", "open_problems"), key | {"days": DAYS, "newest": NEWEST})

@@ -1,32 +1,37 @@
-"""What an organization's people have labelled, fitted and kept per process; nothing of it serves another organization.
+"""What triage knows of an organization, kept per process; nothing of it serves another organization.
 
-Only tickets whose category a person set, the newest `NEWEST`. Vectors that are missing are made first, in batches,
-outside any transaction. A fit is used again until labels change, and then for at least `REST` times as long as it took:
-fitting costs a busy desk five per cent of one core at the most, and a new label counts within half a minute.
+Where a stored model is active (`triage_models`), that: every worker has the same, and a new version is seen at the
+next message. Where none is, as with few labels, a fit made here of the newest labels: it is used again until labels
+change, and then for at least `REST` times as long as it took. That costs a busy desk five per cent of one core at the
+most, and a new label counts within half a minute.
 """
 
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from functools import cached_property
 from threading import Lock
 from typing import Any
 from uuid import UUID
 
+from psycopg2.extensions import connection as Connection
+
 from desk import database
 from desk.kb import embedding
-from desk.sql import statement
-from desk.tickets import vectors
+from desk.tickets import labelled, triage_models
 from desk.tickets.classifier import Classifier
+from desk.tickets.priority_model import PriorityModel
 
 NEWEST = 5_000
 REST = 20
-KEPT = 32  # organizations of which a process keeps its fit: some 10 MB each at 5,000 labels
+KEPT = 32  # organizations of which a process keeps what it knows: some 10 MB each at 5,000 labels
 
 
 @dataclass
 class Examples:
-    """The labelled tickets of one organization, in one order; no `classifier` where labels do not suffice."""
+    """The labelled tickets of one organization, in the order of `classifier` (None where labels do not suffice).
+
+    `model_version` is that of the stored model, None for a fit of this process. `by_priority` tells priorities apart.
+    """
 
     version: tuple[Any, ...]
     ids: list[str] = field(default_factory=list)
@@ -34,16 +39,9 @@ class Examples:
     priorities: list[str | None] = field(default_factory=list)
     tags: list[list[str]] = field(default_factory=list)
     classifier: Classifier | None = None
-    found: vectors.Vectors | None = None
+    by_priority: PriorityModel | None = None
+    model_version: int | None = None
     fresh_until: float = 0.0
-
-    @cached_property
-    def by_priority(self) -> tuple[Classifier, list[int]] | None:
-        """A classifier of priorities and the positions it learnt from; None where people have used only one."""
-        usable = [i for i, priority in enumerate(self.priorities) if priority]
-        if self.found is None or len({self.priorities[i] for i in usable}) < 2:
-            return None
-        return Classifier(self.found[usable], [str(self.priorities[i]) for i in usable]), usable
 
 
 _kept: OrderedDict[tuple[UUID, str], Examples] = OrderedDict()
@@ -51,55 +49,91 @@ _locks: dict[UUID, Lock] = {}
 _guard = Lock()
 
 
-def of(organization_id: UUID) -> Examples:
-    """The examples of this organization, fitted.
+def of(organization_id: UUID, active: dict[str, int] | None = None) -> Examples:
+    """What is known of this organization's triage.
+
+    `active` is the version of the active model for each question, as `triage_models.active_versions` says; it is read
+    where it is not given.
 
     Raises:
         ModelUnavailable: vectors are missing and there is no model.
     """
     key = (organization_id, embedding.model_name())
+    if active is None:
+        with database.transaction(organization_id) as connection:
+            active = triage_models.active_versions(connection, organization_id)
     with _guard:
         lock = _locks.setdefault(organization_id, Lock())
     with lock:  # several threads with tickets of one organization: one fits, the others wait for it
         known = _kept.get(key)
-        if known and time.monotonic() < known.fresh_until:
-            return known
-        count, with_vector, digest = _version(*key)
-        if known and known.version == (count, digest):
-            return known
-        started = time.monotonic()
-        if with_vector < count:
-            vectors.embed_missing(organization_id, newest=NEWEST)
-        examples = _load(organization_id, key[1], (count, digest))
-        now = time.monotonic()
-        examples.fresh_until = now + REST * (now - started) if known else now
+        found = _stored(organization_id, active, known) if "category" in active else _fitted(organization_id, known)
         with _guard:
-            _kept[key] = examples
+            _kept[key] = found
             _kept.move_to_end(key)
             while len(_kept) > KEPT:
                 _kept.popitem(last=False)
-        return examples
+        return found
 
 
-def _version(organization_id: UUID, model: str) -> tuple[int, int, Any]:
-    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            statement("desk.tickets", "examples_version"),
-            {"organization_id": organization_id, "model": model, "newest": NEWEST},
+def _stored(organization_id: UUID, active: dict[str, int], known: Examples | None) -> Examples:
+    version = tuple(sorted(active.items()))
+    if known and known.version == version:
+        return known
+    with database.transaction(organization_id) as connection:
+        return _load(connection, organization_id, active, version)
+
+
+def _load(connection: Connection, organization_id: UUID, active: dict[str, int], version: tuple[Any, ...]) -> Examples:
+    stored = triage_models.load(connection, organization_id, "category", active["category"])
+    ids = [str(ticket_id) for ticket_id in stored.ticket_ids]
+    now = triage_models.as_labelled_now(connection, organization_id, ids)
+    classifier = Classifier.loads(stored.model)
+    by_priority = None
+    if "priority" in active:
+        by_priority = PriorityModel.loads(
+            triage_models.load(connection, organization_id, "priority", active["priority"]).model
         )
-        count, with_vector, digest = cursor.fetchone()  # type: ignore[misc]  # an aggregate has one row
-    return count, with_vector, digest
+    gone: tuple[str | None, str | None, list[str]] = (None, None, [])
+    rows = [now.get(ticket_id, gone) for ticket_id in ids]
+    return Examples(
+        version,
+        ids,
+        [category or "" for category, _, _ in rows],
+        [priority for _, priority, _ in rows],
+        [tags for _, _, tags in rows],
+        classifier,
+        by_priority,
+        active["category"],
+    )
 
 
-def _load(organization_id: UUID, model: str, version: tuple[Any, ...]) -> Examples:
-    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            statement("desk.tickets", "examples"),
-            {"organization_id": organization_id, "model": model, "newest": NEWEST},
-        )
-        ids, categories, priorities, tags, packed = cursor.fetchone()  # type: ignore[misc]
-    if ids is None:
-        return Examples(version)
-    found = vectors.unpack(packed, len(ids))
-    classifier = Classifier(found, categories) if len(set(categories)) > 1 else None
-    return Examples(version, ids, categories, priorities, tags, classifier, found)
+def _fitted(organization_id: UUID, known: Examples | None) -> Examples:
+    if known and known.model_version is None and time.monotonic() < known.fresh_until:
+        return known
+    version = labelled.version(organization_id, newest=NEWEST)
+    mark = (version.count, version.digest)
+    if known and known.version == mark:
+        return known
+    started = time.monotonic()
+    found = _fit(labelled.read(organization_id, newest=NEWEST), mark)
+    now = time.monotonic()
+    found.fresh_until = now + REST * (now - started) if known else now
+    return found
+
+
+def _fit(everything: labelled.Labelled, version: tuple[Any, ...]) -> Examples:
+    usable = everything.where(everything.with_category)
+    categories = [str(category) for category in usable.categories]
+    found = Examples(version, usable.ids, categories, usable.priorities, usable.tags)
+    if len(set(categories)) > 1:
+        found.classifier = Classifier.fit(usable.texts, usable.vectors, categories)
+    ranked = everything.where(everything.with_priority)
+    if PriorityModel.can_learn(ranked.priorities):
+        found.by_priority = PriorityModel.fit(ranked.vectors, [str(priority) for priority in ranked.priorities])
+    return found
+
+
+def forget() -> None:
+    """Forget everything: the next call reads it anew."""
+    with _guard:
+        _kept.clear()

@@ -18,11 +18,13 @@ from desk.tickets import (
     examples,
     explaining,
     masking,
+    passage_vectors,
     quoting,
     replies,
     sentiment,
     similar,
     store,
+    triage_models,
     vectors,
     wording,
 )
@@ -34,6 +36,7 @@ from desk.tickets.own_words import own_words
 from desk.tickets.sentiment import Sentiment
 from desk.tickets.store import Ticket
 from desk.tickets.triage import Triage
+from desk.tickets.vectors import Vectors
 from desk.tickets.wording import Citations
 
 ASKED = 1_000  # characters of a ticket that are searched for
@@ -49,17 +52,22 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
     """The ticket, what triage found about it, and the name of the model that it used."""
     with _reading(organization_id) as connection:
         ticket = store.get(connection, organization_id, ticket_id)
+        active = triage_models.active_versions(connection, ticket.organization_id)
         with connection.cursor() as cursor:
             cursor.execute(
-                "select triage_applies_above from organization_settings where organization_id = %s",
+                "select triage_applies_above, suggest_from from organization_settings where organization_id = %s",
                 (ticket.organization_id,),
             )
-            (applies_above,) = cursor.fetchone() or (None,)
+            applies_above, suggest_from = cursor.fetchone() or (None, rules.SUGGEST_FROM)
     if not ticket.text.strip():
         return ticket, Triage("abstained", "the ticket has no text", "none"), embedding.model_name()
-    known = examples.of(ticket.organization_id)
-    vector = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, ticket.text)
-    return ticket, rules.triage(ticket.text, vector, known, applies_above), embedding.model_name()
+    known = examples.of(ticket.organization_id, active)
+    text = _text(ticket)
+    vector = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, text)
+    found = rules.triage(text, vector, known, applies_above, suggest_from)
+    if found.category and not _in_use(ticket.organization_id, found.category):
+        found = rules.withdraw(found, f"the likeliest category, {found.category}, is not in use any more")
+    return ticket, found, embedding.model_name()
 
 
 def suggestions(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[dict[str, Any]], datetime]:
@@ -82,8 +90,7 @@ def suggestion(hit: Hit) -> dict[str, Any]:
 def draft(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, str | None, list[dict[str, Any]]]:
     """The ticket, a draft of a reply to it (None where nothing is relevant) and the draft's citations."""
     ticket, hits, _ = _search(organization_id, ticket_id)
-    wanted = question(ticket)
-    if not wanted:
+    if not question(ticket):
         return ticket, None, []
     found = [
         passage
@@ -98,8 +105,8 @@ def draft(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, s
         found += replies.passages(reply)
     if not found:
         return ticket, None, []
-    embedded = embedding.embed([wanted, *(passage.text for passage in found)])
-    chosen = drafting.choose(found, embedded[1:], embedded[0])
+    wanted = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
+    chosen = drafting.choose(found, passage_vectors.of([passage.text for passage in found]), wanted)
     if not chosen:
         return ticket, None, []
     with _reading(organization_id) as connection:
@@ -198,8 +205,35 @@ def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket,
         cursor.execute("select clock_timestamp()")
         (searched_at,) = cursor.fetchone()
         ticket = store.get(connection, organization_id, ticket_id)
-        wanted = question(ticket)
-        return ticket, search(connection, ticket.organization_id, wanted, top=3) if wanted else [], searched_at
+    wanted = question(ticket)
+    if not wanted:
+        return ticket, [], searched_at
+    known: Vectors | None
+    try:  # outside the transaction that searches; whichever job comes first makes it
+        known = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
+    except ModelUnavailable:
+        known = None
+
+    def embed(model: str, texts: list[str]) -> Vectors:
+        if known is None or model != embedding.model_name():
+            return embedding.embed_with(model, texts)
+        return known[None, :]
+
+    with _reading(organization_id) as connection:
+        return ticket, search(connection, ticket.organization_id, wanted, top=3, embed=embed), searched_at
+
+
+def _text(ticket: Ticket) -> str:
+    return vectors.text_of(ticket.subject, ticket.body)
+
+
+def _in_use(organization_id: UUID, category: str) -> bool:
+    """Whether people still use this category: a model may have learnt it from tickets that are labelled anew since."""
+    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.tickets", "category_in_use"), {"organization_id": organization_id, "category": category}
+        )
+        return bool(cursor.fetchone()[0])  # type: ignore[index]  # one row
 
 
 def _wants(organization_id: UUID, what: str) -> bool:

@@ -130,7 +130,9 @@ def keep_sentiment(connection: Connection, ticket: Ticket, found: Sentiment, mes
     if escalate:
         with connection.cursor() as cursor:
             cursor.execute(
-                "update tickets set priority = 'urgent' where organization_id = %s and id = %s", _key(ticket)
+                "update tickets set priority = 'urgent', priority_by = 'escalation'"
+                " where organization_id = %s and id = %s",
+                _key(ticket),
             )
         _audit(connection, ticket, "escalated", {"anger": found.anger, "from": now.priority, "reasons": found.reasons})
     return True

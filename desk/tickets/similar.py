@@ -54,7 +54,7 @@ def to_ticket(organization_id: UUID | str, ticket_id: UUID | str, *, top: int = 
     organization = organizations.identifier(organization_id, "organization")
     with database.transaction(organization) as connection:
         ticket = store.get(connection, organization, ticket_id)
-    vector = vectors.of_ticket(organization, ticket.id, ticket.revision, ticket.text)
+    vector = vectors.of_ticket(organization, ticket.id, ticket.revision, vectors.text_of(ticket.subject, ticket.body))
     return _nearest(organization, vector, ticket.id, top)
 
 
@@ -101,7 +101,7 @@ def index(organization_id: UUID | str, run_seconds: float = RUN_SECONDS) -> tupl
         rows = _unindexed(organization)
         if not rows:
             return done, False
-        problems = [(row[0], row[1], f"{row[2]}\n\n{row[3]}".strip()) for row in rows if row[4]]
+        problems = [(row[0], row[1], vectors.text_of(row[2], row[3])) for row in rows if row[4]]
         answers = [(row[0], row[5], own_words(row[6]) or row[6].strip()) for row in rows if row[5] is not None]
         texts = [text for *_, text in (*problems, *answers)]
         made = embedding.embed([text[: vectors.LONGEST] for text in texts])

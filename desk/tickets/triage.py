@@ -5,7 +5,7 @@ organization allows it from a calibrated confidence on, suggested, or abstained.
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from desk.tickets import intent, urgency
@@ -17,6 +17,7 @@ from desk.tickets.vectors import Vectors
 
 SUGGEST_FROM = 0.4  # confidence below which two categories are undecided
 NEIGHBOURS = 5  # tickets shown as evidence
+PRIORITY_NEIGHBOURS = 50  # among which those of the same priority are shown
 TAG_NEIGHBOURS = 10
 TAG_NEAR = 0.5  # cosine from which a neighbour's tags count
 TAG_SHARE = 0.5  # of the neighbours' similarity that must carry a tag
@@ -30,6 +31,7 @@ class Triage:
     reason: str
     method: str
     calibrated: bool = False
+    model_version: int | None = None
     category: str | None = None
     category_confidence: float | None = None
     priority: str | None = None
@@ -39,9 +41,17 @@ class Triage:
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
-def triage(text: str, vector: Vectors, examples: Examples, applies_above: float | None = None) -> Triage:
-    """Triage `text`; `applies_above` is the organization's threshold for applying, None: never."""
-    found = _category(vector, examples, applies_above)
+def triage(
+    text: str,
+    vector: Vectors,
+    examples: Examples,
+    applies_above: float | None = None,
+    suggest_from: float = SUGGEST_FROM,
+) -> Triage:
+    """Triage `text` (as `vectors.text_of` has it). `applies_above` and `suggest_from` are the organization's thresholds
+    for applying (None: never) and for suggesting."""
+    found = _category(text, vector, examples, applies_above, suggest_from)
+    found.model_version = examples.model_version
     words = own_words(text)
     if is_english(words) is False:
         found.evidence["intent"] = found.evidence["priority_rules"] = "the rules read English only"
@@ -53,18 +63,25 @@ def triage(text: str, vector: Vectors, examples: Examples, applies_above: float 
         found.priority = urgency.priority(reasons)
         found.evidence["priority_rules"] = [asdict(reason) for reason in reasons]
     if found.priority is None:
-        _priority_of_neighbours(found, vector, examples)
+        _learnt_priority(found, vector, examples)
     _tags(found, vector, examples)
     return found
 
 
-def _category(vector: Vectors, examples: Examples, applies_above: float | None) -> Triage:
+def withdraw(found: Triage, reason: str) -> Triage:
+    """The same without its category: it is not to be answered, for the reason given."""
+    return replace(found, outcome="abstained", reason=reason, category=None, category_confidence=None)
+
+
+def _category(
+    text: str, vector: Vectors, examples: Examples, applies_above: float | None, suggest_from: float
+) -> Triage:
     classifier = examples.classifier
     if not examples.ids:
         return Triage("abstained", "no labelled tickets yet", "none")
     if classifier is None:
         return Triage("abstained", f"only one category was used so far: {examples.categories[0]}", "none")
-    answer = classifier.answers(vector[None, :])[0]
+    answer = classifier.answers([text], vector[None, :])[0]
     found = Triage("suggested", _about(classifier), "kernel ridge over labelled tickets", classifier.calibrated)
     found.evidence["category"] = _neighbours(classifier, vector, examples, answer.label)
     found.evidence["candidates"] = [answer.label, answer.runner_up]
@@ -75,7 +92,7 @@ def _category(vector: Vectors, examples: Examples, applies_above: float | None) 
         )
         found.evidence["category"] = _neighbours(classifier, vector, examples, None)
         return found
-    if answer.confidence < SUGGEST_FROM:
+    if answer.confidence < suggest_from:
         found.outcome, found.reason = "abstained", f"undecided between {answer.label} and {answer.runner_up}"
         return found
     found.category, found.category_confidence = answer.label, answer.confidence
@@ -104,22 +121,22 @@ def _neighbours(classifier: Classifier, vector: Vectors, examples: Examples, lab
     ]
 
 
-def _priority_of_neighbours(found: Triage, vector: Vectors, examples: Examples) -> None:
+def _learnt_priority(found: Triage, vector: Vectors, examples: Examples) -> None:
     """No rule spoke: what did people give to tickets like this one?"""
-    fitted = examples.by_priority
-    if fitted is None or not fitted[0].calibrated:
+    if examples.by_priority is None:
         found.evidence["priority"] = "no rule speaks, and too few tickets with different priorities to learn from"
         return
-    classifier, positions = fitted
-    answer = classifier.answers(vector[None, :])[0]
-    if answer.known < classifier.floor or answer.confidence < SUGGEST_FROM:
-        found.evidence["priority"] = "no rule speaks, and nothing similar enough"
+    answer = examples.by_priority.answers(vector[None, :])[0]
+    if answer.confidence < SUGGEST_FROM:
+        found.evidence["priority"] = "no rule speaks, and what was learnt is not sure enough"
         return
-    found.priority, found.priority_confidence = answer.label, answer.confidence
+    found.priority, found.priority_confidence = answer.priority, answer.confidence
+    near = examples.classifier.nearest(vector, None, PRIORITY_NEIGHBOURS) if examples.classifier else []
     found.evidence["priority"] = [
-        {"ticket_id": examples.ids[positions[i]], "priority": answer.label, "similarity": round(similarity, 4)}
-        for i, similarity in classifier.nearest(vector, answer.label, NEIGHBOURS)
-    ]
+        {"ticket_id": examples.ids[i], "priority": answer.priority, "similarity": round(similarity, 4)}
+        for i, similarity in near
+        if examples.priorities[i] == answer.priority
+    ][:NEIGHBOURS]
 
 
 def _tags(found: Triage, vector: Vectors, examples: Examples) -> None:

@@ -51,8 +51,8 @@ def triage(
     outside = [text for text, label in test if label == out_of_scope]
     texts = [*(text for text, _ in known), *(text for text, _ in inside), *outside]
     vectors = embed(texts, on_progress)
-    classifier = Classifier(vectors[: len(known)], [label for _, label in known])
-    answers = classifier.answers(vectors[len(known) :])
+    classifier = Classifier.fit(texts[: len(known)], vectors[: len(known)], [label for _, label in known])
+    answers = classifier.answers(texts[len(known) :], vectors[len(known) :])
     strangers = [answer.known for answer in answers[len(inside) :]]
     answers = answers[: len(inside)]
     said, truth = [answer.label for answer in answers], [label for _, label in inside]

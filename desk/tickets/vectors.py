@@ -1,7 +1,8 @@
 """Vectors of tickets: packed as bytes, stored per ticket and model, made where they are missing.
 
 Works on a Postgres without pgvector. Embedding happens outside any transaction; a vector that was made twice is stored
-once. A vector counts while its revision is the ticket's own.
+once. A vector counts while its revision is the ticket's own. One vector of a ticket serves all its jobs: `text_of` says
+what it is the vector of.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,11 +15,13 @@ from psycopg2.extras import execute_values
 from desk import database
 from desk.kb import embedding
 from desk.sql import statement
+from desk.tickets.own_words import own_words
 
 Vectors = NDArray[np.float32]
 
 BATCH = 256  # tickets between two short transactions
 LONGEST = 4_000  # characters that are given to the model, which reads some 1,000 of them
+LOOKED_AT = 8_000  # characters of a body among which the customer's own words are looked for
 
 
 def pack(vector: Vectors) -> bytes:
@@ -32,8 +35,14 @@ def unpack(packed: bytes | memoryview, count: int) -> Vectors:
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
+def text_of(subject: str, body: str) -> str:
+    """What of a ticket is embedded: the subject and the customer's own words; the body as it is where none are left."""
+    body = body[:LOOKED_AT]
+    return f"{subject}\n\n{own_words(body) or body}".strip()[:LONGEST]
+
+
 def of_ticket(organization_id: UUID, ticket_id: UUID, revision: int, text: str) -> Vectors:
-    """The vector of one ticket, stored or made now (and stored by `keep`)."""
+    """The vector of one ticket, stored or made now (and stored by `keep`). `text` is what `text_of` says."""
     with database.transaction(organization_id) as connection, connection.cursor() as cursor:
         cursor.execute(
             """select vector from ticket_embeddings
@@ -43,7 +52,7 @@ def of_ticket(organization_id: UUID, ticket_id: UUID, revision: int, text: str) 
         row = cursor.fetchone()
     if row:
         return unpack(row[0], 1)[0]
-    vector = embedding.embed([text[:LONGEST]])[0]
+    vector = embedding.embed([text])[0]
     keep(organization_id, [(ticket_id, revision)], vector[None, :])
     return vector
 
@@ -62,13 +71,13 @@ def embed_missing(
     on_progress(0, len(missing))
     for start in range(0, len(missing), BATCH):
         batch = missing[start : start + BATCH]
-        found = embedding.embed([text[:LONGEST] for _, _, text in batch])
-        keep(organization_id, [(ticket_id, revision) for ticket_id, revision, _ in batch], found)
+        found = embedding.embed([text_of(subject, body) for *_, subject, body in batch])
+        keep(organization_id, [(ticket_id, revision) for ticket_id, revision, *_ in batch], found)
         on_progress(start + len(batch), len(missing))
     return len(missing)
 
 
-def _missing(organization_id: UUID, newest: int) -> Iterator[tuple[UUID, int, str]]:
+def _missing(organization_id: UUID, newest: int) -> Iterator[tuple[UUID, int, str, str]]:
     with database.transaction(organization_id) as connection, connection.cursor() as cursor:
         cursor.execute(
             statement("desk.tickets", "missing_vectors"),
@@ -76,7 +85,7 @@ def _missing(organization_id: UUID, newest: int) -> Iterator[tuple[UUID, int, st
                 "organization_id": organization_id,
                 "model": embedding.model_name(),
                 "newest": newest,
-                "longest": LONGEST,
+                "longest": LOOKED_AT,
             },
         )
         yield from cursor.fetchall()

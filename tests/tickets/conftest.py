@@ -22,7 +22,7 @@ SWITCHES_OFF = "update organization_settings set triage = false, suggest = false
 @pytest.fixture(autouse=True)
 def nothing_fitted() -> None:
     """What a process has learnt belongs to a database that is gone by the next test."""
-    examples._kept.clear()
+    examples.forget()
 
 
 @pytest.fixture

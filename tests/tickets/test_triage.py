@@ -140,7 +140,7 @@ def test_confidence_is_the_share_that_is_right():
     centres = np.eye(8, 32)
     known, labels = vectors_around(centres, 60, 0.38, seed=1)
     asked, truth = vectors_around(centres, 100, 0.38, seed=2)
-    answers = Classifier(known, labels).answers(asked)
+    answers = Classifier.fit([""] * len(known), known, labels).answers([""] * len(asked), asked)
     right = np.array([answer.label == label for answer, label in zip(answers, truth, strict=True)])
     sure = np.array([answer.confidence for answer in answers])
     assert 0.5 < right.mean() < 0.97
@@ -151,19 +151,20 @@ def test_confidence_is_the_share_that_is_right():
 
 def test_leaving_one_out_in_closed_form_equals_fitting_without_it():
     known, labels = vectors_around(np.eye(3, 8), 20, 0.5, seed=3)
-    whole = Classifier(known, labels)
+    whole = Classifier.fit([""] * len(known), known, labels)
     right = 0
     for i in range(len(labels)):
         rest = np.delete(known, i, axis=0)
-        right += Classifier(rest, labels[:i] + labels[i + 1 :]).answers(known[i : i + 1])[0].label == labels[i]
+        without = Classifier.fit([""] * len(rest), rest, labels[:i] + labels[i + 1 :])
+        right += without.answers([""], known[i : i + 1])[0].label == labels[i]
     assert whole.left_out_accuracy == pytest.approx(right / len(labels))
 
 
 def test_applying_needs_the_organizations_word_and_a_calibration():
     known, labels = vectors_around(np.eye(4, 16), 40, 0.4, seed=4)
     ids = [str(number) for number in range(len(labels))]
-    nobody = [None] * len(labels)
-    examples = Examples((1,), ids, labels, list(nobody), [[] for _ in labels], Classifier(known, labels), known)
+    classifier = Classifier.fit([""] * len(labels), known, labels)
+    examples = Examples((1,), ids, labels, [None] * len(labels), [[] for _ in labels], classifier)
     asked = np.eye(4, 16, dtype=np.float32)[0]
     assert triage("Hello there", asked, examples).outcome == "suggested"
     assert triage("Hello there", asked, examples, applies_above=0.5).outcome == "applied"

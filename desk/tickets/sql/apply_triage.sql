@@ -4,12 +4,15 @@ update tickets t
    set category = %(category)s,
        category_by = 'triage',
        tags = t.tags || array(select tag from unnest(%(tags)s::text[]) tag where tag <> all (t.tags)),
-       priority = case when %(priority)s::text is not null
-                        and %(priority_confidence)s::double precision >= s.triage_applies_above
-                        and not exists (select from ticket_events e
-                                         where e.organization_id = t.organization_id and e.ticket_id = t.id
-                                           and e.kind = 'priority')
-                       then %(priority)s else t.priority end
+       (priority, priority_by) =
+           (select case when accepted then %(priority)s else t.priority end,
+                   case when accepted then 'triage' else t.priority_by end
+              from (select coalesce(%(priority)s::text is not null
+                                    and %(priority_confidence)s::double precision >= s.triage_applies_above
+                                    and t.priority_by is distinct from 'person'
+                                    and not exists (select from ticket_events e
+                                                     where e.organization_id = t.organization_id and e.ticket_id = t.id
+                                                       and e.kind = 'priority'), false) as accepted) a)
   from organization_settings s
  where t.organization_id = %(organization_id)s and t.id = %(ticket_id)s and t.category_by is distinct from 'person'
    and s.organization_id = t.organization_id

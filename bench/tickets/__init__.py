@@ -1,0 +1,1 @@
+"""The ticket jobs: a burst of tickets, one ticket, learning triage anew."""
