@@ -16,8 +16,9 @@ from uuid import UUID
 from desk import database
 from desk.kb import embedding
 from desk.sql import statement
-from desk.tickets import vectors
-from desk.tickets.classifier import LONGEST, Classifier
+from desk.tickets import label_names, vectors
+from desk.tickets.classifier import Classifier
+from desk.tickets.lexical import LONGEST
 
 NEWEST = 5_000
 REST = 20
@@ -103,5 +104,7 @@ def _load(organization_id: UUID, model: str, version: tuple[Any, ...]) -> Exampl
     if ids is None:
         return Examples(version)
     found = vectors.unpack(packed, len(ids))
-    classifier = Classifier.fit(texts, found, categories) if len(set(categories)) > 1 else None
+    classifier = (
+        Classifier.fit(texts, found, categories, label_names.of(categories)) if len(set(categories)) > 1 else None
+    )
     return Examples(version, ids, texts, categories, priorities, tags, classifier, found)
