@@ -17,7 +17,7 @@ from psycopg2.extensions import connection as Connection
 
 from desk import database
 from desk.kb import embedding
-from desk.tickets import labelled, triage_models
+from desk.tickets import label_names, labelled, triage_models
 from desk.tickets.classifier import Classifier
 from desk.tickets.priority_model import PriorityModel
 
@@ -126,7 +126,7 @@ def _fit(everything: labelled.Labelled, version: tuple[Any, ...]) -> Examples:
     categories = [str(category) for category in usable.categories]
     found = Examples(version, usable.ids, categories, usable.priorities, usable.tags)
     if len(set(categories)) > 1:
-        found.classifier = Classifier.fit(usable.texts, usable.vectors, categories)
+        found.classifier = Classifier.fit(usable.texts, usable.vectors, categories, label_names.of(categories))
     ranked = everything.where(everything.with_priority)
     if PriorityModel.can_learn(ranked.priorities):
         found.by_priority = PriorityModel.fit(ranked.vectors, [str(priority) for priority in ranked.priorities])

@@ -11,7 +11,7 @@ import numpy as np
 
 from desk.errors import InvalidInput
 from desk.kb import embedding
-from desk.tickets import measures, sentiment
+from desk.tickets import label_names, measures, sentiment
 from desk.tickets.classifier import Classifier
 from desk.tickets.mood_model import MoodModel
 from desk.tickets.tabular import TabularModel
@@ -51,7 +51,8 @@ def triage(
     outside = [text for text, label in test if label == out_of_scope]
     texts = [*(text for text, _ in known), *(text for text, _ in inside), *outside]
     vectors = embed(texts, on_progress)
-    classifier = Classifier.fit(texts[: len(known)], vectors[: len(known)], [label for _, label in known])
+    labels = [label for _, label in known]
+    classifier = Classifier.fit(texts[: len(known)], vectors[: len(known)], labels, label_names.of(labels))
     answers = classifier.answers(texts[len(known) :], vectors[len(known) :])
     strangers = [answer.known for answer in answers[len(inside) :]]
     answers = answers[: len(inside)]
