@@ -66,9 +66,10 @@ def risk(train: TrainFile, test: TestFile, label: LabelColumn, as_json: AsJson =
     """The probability that LABEL is 1, from the columns known when a ticket opens.
 
     LABEL is 0 or 1, whatever it means: with `made_sla` 1 is a target that was met, and the figures are those of
-    predicting that. Columns that tell the outcome (`final_*`, `resolved_at`, `closed_at` …) and ids are not read.
-    base_rate is the share of 1 in the test file. The product's `predict_sla` works from the organization's own closed
-    tickets instead.
+    predicting that; auc and brier are the same for its opposite. Ids and columns that tell the outcome (`final_*`,
+    `resolved_at`, `reopen_count` …, any instant after the opening) are not read. base_rate is the share of 1 in the
+    test file. The product's `predict_sla` works from the organization's own tickets instead, and knows how long each
+    has been open.
     """
     from desk.tickets import trials  # brings scikit-learn, seconds that no other command should pay for
 

@@ -89,6 +89,38 @@ def test_risk_of_real_incidents_beats_the_base_rate(data, table):
 
 
 @pytest.mark.data
+def test_risk_stands_a_drift_that_the_training_rows_have_just_begun_to_show(data, table):
+    """Rows until the given day are learnt, all later ones asked: the rate has halved within the weeks before."""
+    rows = sorted(read(data / "incident_sla" / "train.csv"), key=lambda row: row["opened_at"])
+    met = np.array([int(row["made_sla"]) for row in rows])
+    found = []
+    for day in ("2016-04-02", "2016-04-08", "2016-04-13"):
+        cut = sum(row["opened_at"] < day for row in rows)
+        said = TabularModel(rows[:cut], met[:cut], "made_sla").probabilities(rows[cut:])
+        late = met[cut:] == 0
+        found.append((measures.separation(said[~late], said[late]), np.mean((said - met[cut:]) ** 2)))
+    auc, brier = np.mean(found, axis=0)
+    print(found)
+    assert auc > 0.785
+    assert brier < 0.147
+
+
+def test_auc_and_brier_are_the_same_for_met_and_missed(table):
+    rows = incidents(400, seed=11)
+    for row in rows:
+        row["missed"] = str(1 - int(row["met"]))
+    figures = {}
+    for label, other in (("met", "missed"), ("missed", "met")):
+        kept = [{name: value for name, value in row.items() if name != other} for row in rows]
+        paths = table("train.csv", kept[:300]), table("test.csv", kept[300:])
+        done = run("risk", "--train", paths[0], "--test", paths[1], "--label", label)
+        figures[label] = json.loads(done.stdout)
+    assert figures["met"]["auc"] == pytest.approx(figures["missed"]["auc"], abs=0.01)
+    assert figures["met"]["brier"] == pytest.approx(figures["missed"]["brier"], abs=0.003)
+    assert figures["met"]["base_rate"] == pytest.approx(1 - figures["missed"]["base_rate"])
+
+
+@pytest.mark.data
 def test_sentiment_with_and_without_labels(data, model_dir, table):
     known, asked = halves(read(data / "sentiment_reviews" / "dev.csv"))
     test = table("test.csv", asked)
@@ -159,6 +191,36 @@ def test_columns_that_tell_the_outcome_never_reach_a_feature():
     for row in rows:
         row.update(final_state="x", resolved_at="", closed_at="", number="", met="")
     assert (model.probabilities(rows) == before).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["reassignment_count", "sys_mod_count", "reopen_count", "sys_updated_at", "closed_code", "incident_state",
+             "active", "made_sla", "resolution_note", "time_to_resolve", "fixed_on"]
+)  # fmt: skip
+def test_an_outcome_under_another_name_is_left_out(name):
+    rows = incidents(200, seed=7)
+    met = np.array([int(row["met"]) for row in rows])
+    for row in rows:
+        row[name] = row["resolved_at"] if name == "fixed_on" else row["met"]
+    assert TabularModel(rows, met, "met").columns == ["priority", "opened_at"]
+
+
+def test_a_deadline_is_known_although_it_lies_ahead():
+    rows = incidents(200, seed=7)
+    for row in rows:
+        row["sla_due"] = str(datetime.fromisoformat(row["opened_at"]) + timedelta(hours=4))
+    model = TabularModel(rows, np.array([int(row["met"]) for row in rows]), "met")
+    assert model.columns == ["priority", "opened_at", "sla_due"]
+
+
+def test_what_is_missing_never_seen_or_one_of_thousands_still_gets_a_probability():
+    rows = incidents(3_000, seed=3)
+    for i, row in enumerate(rows):
+        row |= {"place": f"Place {i % 1_500}", "size": str(i % 97) if i % 5 else "", "note": "inf" if i % 7 else "x"}
+    model = TabularModel(rows[:2_500], np.array([int(row["met"]) for row in rows[:2_500]]), "met")
+    odd = [{**rows[-1], "place": "nowhere", "priority": "9", "opened_at": "", "size": "nan", "note": ""}, {"place": ""}]
+    said = model.probabilities(rows[2_500:] + odd)
+    assert ((said > 0) & (said < 1)).all()
 
 
 def test_the_measures_on_a_case_worked_out_by_hand():
