@@ -1,13 +1,16 @@
-"""From the commit of an edit until search finds it, with an idle worker process."""
+"""From the commit of an edit until search finds it, with an idle worker process: by the API, which rings, and by SQL."""
 
 import random
 import time
 from collections.abc import Iterator
-from itertools import islice
+from dataclasses import replace
+from itertools import count, islice
 from uuid import UUID
 
+from fastapi.testclient import TestClient
 from rich.progress import Progress
 
+from app.web.application import build
 from bench.kb import corpus
 from bench.kb.desk import desk, wait
 from bench.kb.line import Line
@@ -18,7 +21,7 @@ from desk.kb import articles, status
 from desk.kb.articles import Article
 
 ARTICLES = 96
-EDITS = 20  # a round
+EDITS = 20  # a round, of each way
 LONGEST_IDLE_SECONDS = 1.5
 SEED = 20_261_125
 
@@ -32,23 +35,31 @@ def measure(server: EmbeddedServer, scale: float, rounds: int, progress: Progres
         pages = list(islice(corpus.articles(), ARTICLES))
         with database.transaction(organization) as connection:
             articles.put_all(connection, organization, pages)
-        with place.worker() as worker:
-            task = progress.add_task("freshness: indexing", total=rounds * edits + 1)
+        waits: dict[str, list[list[float]]] = {"api": [], "sql": []}
+        with place.worker() as worker, TestClient(build(), client=("127.0.0.1", 50000)) as client:
+            task = progress.add_task("freshness: indexing", total=2 * rounds * edits + 1)
             wait(lambda: indexed(organization), "the help centre is indexed", worker.check)
-            waits = []
-            for number in range(rounds):
-                waits.append([])
-                for edit in range(edits):
-                    progress.update(task, description="freshness", advance=1)
-                    time.sleep(dice.uniform(0.3, LONGEST_IDLE_SECONDS))  # the moment of the edit, for an idle worker
-                    waits[-1].append(seconds_until_found(organization, dice.choice(pages), number * edits + edit))
-        with place.worker() as worker:
-            first = seconds_until_found(organization, pages[0], rounds * edits)
+            words = (f"zw{number:06}" for number in count(1))
+            ways = {"api": lambda page: by_api(client, page), "sql": lambda page: by_sql(organization, page)}
+            for _ in range(rounds):
+                for way in waits:
+                    waits[way].append([])
+                for _ in range(edits):
+                    for way, edit in ways.items():
+                        progress.update(task, description="freshness", advance=1)
+                        time.sleep(dice.uniform(0.3, LONGEST_IDLE_SECONDS))  # so that the worker is idle, and any moment
+                        word = next(words)
+                        edit(with_section(dice.choice(pages), word))
+                        waits[way][-1].append(seconds_until_found(organization, word))
+        with place.worker():
+            word = next(words)
+            by_sql(organization, with_section(pages[0], word))
+            first = seconds_until_found(organization, word)
             progress.update(task, advance=1)
-    text = f"an edit of one section until search shows it, {edits} edits a round, {ARTICLES} articles"
-    yield Line("p50_s", f"{text}: median", "s", [quantile(one, 0.5) for one in waits])
-    yield Line("p95_s", "the same: 95 of 100", "s", [quantile(one, 0.95) for one in waits], 3, 1)
-    yield Line("worst_s", "the same: the slowest", "s", [max(one) for one in waits])
+    for way, text in (("api", "an edit of a section by the API until search shows it"), ("sql", "the same by SQL")):
+        values = waits[way]
+        yield Line(f"{way}_p50_s", f"{text}: median of {edits} edits", "s", [quantile(one, 0.5) for one in values])
+        yield Line(f"{way}_p95_s", f"{text}: 95 of 100", "s", [quantile(one, 0.95) for one in values], 3, 1)
     yield Line("first_s", "the first edit of a worker that has just started: it loads the model", "s", [first])
 
 
@@ -58,15 +69,27 @@ def indexed(organization: UUID) -> bool:
         return status.left(connection, organization) == 0
 
 
-def seconds_until_found(organization: UUID, page: Article, number: int) -> float:
-    """Add a section with a word of its own, and ask for it until it is found."""
-    word = f"zw{number:06}"
-    body = f"{page.body_md}\n\n## Reference {word}\n\nThe part with the number {word} is kept in the north store."
+def with_section(page: Article, word: str) -> Article:
+    """The page with one more section, which has a word of its own."""
+    news = f"## Reference {word}\n\nThe part with the number {word} is kept in the north store."
+    return replace(page, body_md=f"{page.body_md}\n\n{news}")
+
+
+def by_api(client: TestClient, page: Article) -> None:
+    """Committed when it returns, and idle workers are woken."""
+    body = {"title": page.title, "body_md": page.body_md, "category": page.category}
+    answer = client.put(f"/api/v1/articles/{page.external_id}", params={"org": "Acme"}, json=body)
+    assert answer.status_code == 200, answer.text
+
+
+def by_sql(organization: UUID, page: Article) -> None:
+    """Committed when it returns; nobody rings."""
     with database.transaction(organization) as connection:
-        articles.put(
-            connection, organization, external_id=page.external_id, title=page.title, body_md=body,
-            category=page.category, visibility="public",
-        )  # fmt: skip
+        articles.put_all(connection, organization, [page])
+
+
+def seconds_until_found(organization: UUID, word: str) -> float:
+    """Ask for the word's section until it is found."""
     began = time.monotonic()
 
     def found() -> bool:
