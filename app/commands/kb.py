@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
+from app import bell
 from app.commands import kb_models
 from app.commands.organization import CreateOrg, of_import
 from app.output import AsJson, console, errors, progress, show_json, show_table
@@ -43,6 +44,8 @@ def import_(
     reading = importing.read(path, skip_bad=skip_bad)
     organization = of_import(org, create_org)
     outcome = importing.put(organization, reading)
+    if outcome.changed:
+        bell.ring("kb")
     if wait:
         _wait(organization)
     if as_json:

@@ -1,7 +1,7 @@
 """The FastAPI application: which routes, and what every request passes through on its way to them.
 
 From the outside in: the request log (sees everything, answers for what nobody caught), access, the limit of the body,
-the routes. Nothing here imports Dramatiq: what the API sends, triggers send.
+the routes. Nothing here needs Dramatiq: what the API sends, triggers send; only the bell (`app.bell`) is the broker's.
 """
 
 import logging
@@ -12,6 +12,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from app import bell
 from app.web import articles, errors, health, metrics, notifications, offers, search, sla, tickets
 from app.web.access import Access, refuse_open_door
 from app.web.body_limit import BodyLimit
@@ -47,6 +48,7 @@ async def _lifespan(api: FastAPI) -> AsyncIterator[None]:
         log.get(__name__).warning("database_unavailable", reason=str(error))  # it may come; health is red until then
     api.state.startup.warm_up()
     yield
+    await run_in_threadpool(bell.close)
     await run_in_threadpool(database.close)
 
 

@@ -32,6 +32,8 @@ SLICE = 64  # chunks embedded between two renewals of the lease, a few seconds' 
 RUN_SECONDS = 120.0  # then others get their turn; what is left has a message of its own
 OVERDUE = timedelta(minutes=2)  # due for so long, an article has lost its message
 MODEL_PAUSE_SECONDS = 60  # between two looks for a model that is not there
+QUIET_SECONDS = 0.3  # that an article which was saved while it was embedded must have been left alone
+LONGEST_UNREST_SECONDS = 2.0  # after which it is embedded all the same
 
 logger = log.get(__name__)
 
@@ -74,7 +76,8 @@ def index(organization_id: UUID | str, run_id: UUID | None = None, run_seconds: 
             for part in _parts(taken):
                 if time.monotonic() < ends_at:
                     store.renew(run)
-                    _index(run, part, spare, outcome)
+                    if _index(run, part, spare, outcome):
+                        _wait_for_quiet(run)
     except Switched:
         logger.info("model_switched_meanwhile", organization=str(run.organization_id))  # the next run has the new one
     finally:
@@ -161,7 +164,16 @@ def _parts(taken: Sequence[Article]) -> list[list[Article]]:
     return parts
 
 
-def _index(run: Run, taken: Sequence[Article], spare: Spare, outcome: Indexed) -> None:
+def _wait_for_quiet(run: Run) -> None:
+    """Who saves every second word would have each of them embedded: wait until nobody saves what this run has."""
+    ends_at = time.monotonic() + LONGEST_UNREST_SECONDS
+    while time.monotonic() < ends_at and (still := QUIET_SECONDS - store.seconds_untouched(run)) > 0:
+        time.sleep(still)
+
+
+def _index(run: Run, taken: Sequence[Article], spare: Spare, outcome: Indexed) -> bool:
+    """Whether one of them was saved meanwhile and is to be taken again."""
+    superseded = False
     parts: dict[UUID, list[Chunk]] = {}
     for article in taken:
         try:
@@ -177,7 +189,8 @@ def _index(run: Run, taken: Sequence[Article], spare: Spare, outcome: Indexed) -
         if made is not None:
             shas = {chunk.sha for chunk in parts[article.id]}
             beside = {model: {sha: found[sha] for sha in shas & found.keys()} for model, found in others.items()}
-            _finish(run, article, parts[article.id], made, beside, spare, outcome)
+            superseded |= not _finish(run, article, parts[article.id], made, beside, spare, outcome)
+    return superseded
 
 
 def _chunks(article: Article) -> list[Chunk]:
@@ -260,7 +273,8 @@ def _finish(
     beside: Mapping[int, Mapping[bytes, Vectors]],
     spare: Spare,
     outcome: Indexed,
-) -> None:
+) -> bool:
+    """False where the article was changed since it was read: nothing was written then."""
     try:
         try:
             store.swap(run, article, chunks, vectors, beside)
@@ -273,9 +287,11 @@ def _finish(
     except Superseded:
         spare.update(vectors)
         logger.debug("article_superseded", article=str(article.id), revision=article.revision)
+        return False
     except Exception as error:
         raise_if_nobodys_fault(error)
         _failed(run, article, error, outcome)
+    return True
 
 
 def _failed(run: Run, article: Article, error: Exception, outcome: Indexed) -> None:

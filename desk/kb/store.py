@@ -80,6 +80,18 @@ def renew(run: Run) -> None:
         )
 
 
+def seconds_untouched(run: Run) -> float:
+    """How long ago the latest change of what this run has was, in seconds; infinity where it has nothing."""
+    with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            # Not now(): it is when this transaction began, and a change may have been committed since.
+            "select coalesce(extract(epoch from clock_timestamp() - max(wanted_at)), 'infinity')::float8"
+            " from article_index where organization_id = %(organization_id)s and taken_by = %(run)s",
+            run.key,
+        )
+        return cursor.fetchone()[0]  # type: ignore[index]
+
+
 def release(run: Run) -> None:
     """Give up what this run still has, so that the next one takes it at once."""
     with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
