@@ -46,7 +46,7 @@ class _Fusion:
 
 
 _FUSIONS: dict[Leg, _Fusion] = {
-    "hybrid": _Fusion(1.0, 0.15, 2.0, 0.35, 0.02, 0.2, 0.32),
+    "hybrid": _Fusion(1.0, 0.2, 8.0, 0.35, 0.02, 0.2, 0.32),
     "vector": _Fusion(1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.3),
     "text": _Fusion(0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.13),
 }
