@@ -83,26 +83,25 @@ create function similarities_of(organization uuid, model smallint, question text
     language sql stable
     as $$ select null::bytea, null::double precision where false $$;
 
--- The chunks that may answer a question: the best by their words and the best by their vectors, of published articles of the
--- visibility, language and category asked for (null: any), each with its similarity (null: it has no vector) and its coverage.
+-- The chunks of the articles that may answer a question: of those with the best chunks by words and of those with the best by
+-- vectors, all published and of the visibility, language and category asked for (null: any). Each chunk with its similarity (null:
+-- it has no vector) and its coverage.
 --
 -- coverage    BM25 of the chunk as a share of the most that the question allows: 1 would be every word, many times
 --
--- Up to `few` chunks every word of the question is looked up. Above, how common each is is seen in a sample (by the hash of the
--- chunks, which is as good as random), and words are looked up from the rarest on as long as `most_found` are not exceeded: a
--- chunk with nothing but common words is near the question, or not its answer. What is found is scored by all words, and with it
--- every chunk of the articles that are ahead.
+-- In an organization of few chunks every word of the question is looked up. In a larger one a sample (by the hash of the chunks,
+-- which is as good as random) tells how common each is, and words are looked up from the rarest on until too much would be found: a
+-- chunk with nothing but common words is near the question, or not its answer. What is found is measured by all words.
 create function candidates(organization uuid, model smallint, vector text, question text, seen text[],
-                           wanted_language text, wanted_category text)
+                           wanted_language text, wanted_category text, top integer)
     returns table (article_id uuid, ord integer, is_navigation boolean, similarity double precision,
                    coverage double precision)
     language plpgsql stable set plan_cache_mode = force_generic_plan set jit = off set enable_memoize = off as $$
 declare
-    most_each    constant bigint := 200;   -- candidates of a leg
-    most_whole   constant bigint := 30;    -- of them, those of whose articles every chunk is one
-    few          constant bigint := 3000;  -- chunks up to which every word is looked up
-    sample_size  constant bigint := 500;
-    most_found   constant bigint := 4000;
+    most_each    constant bigint := case when vector is null then 300 else 70 end + top;  -- chunks that each leg finds
+    few          constant bigint := 3000;      -- chunks up to which every word is looked up
+    sample_size  constant bigint := 300;
+    most_found   constant bigint := case when vector is null then 12000 else 1500 end;
     size         kb_sizes;
 begin
     select * into size from kb_sizes s where s.organization_id = organization and s.chunks > 0;
@@ -161,54 +160,35 @@ begin
                                          else coalesce(counted.chunks, 0) end::double precision as chunks) as known
     ), possible as materialized (
         select rarity.config, 2.2 * sum(rarity.weight) as most from rarity group by rarity.config
-    ), by_words as materialized (
-        select having_word.article_id, having_word.ord,
-               row_number() over (order by sum(rarity.weight) desc, having_word.article_id, having_word.ord) as place
+    ), by_words as (
+        select having_word.article_id
           from having_word
           join rarity on rarity.config = having_word.config and rarity.key = having_word.key
           join visible on visible.id = having_word.article_id
          group by having_word.article_id, having_word.ord
-         order by place
+         order by sum(rarity.weight) desc, having_word.article_id, having_word.ord
          limit most_each
-    ), near_one as materialized (
+    ), by_vector as (
         -- One look into chunks_by_sha for each: "offset 0" keeps it from being turned into a look at every chunk.
-        select c.article_id, c.ord, near.similarity
+        select c.article_id
           from nearest_chunks(organization, model, vector,
                    (select least(size.chunks,
                                  ceil(most_each * count(*) / greatest(count(*) filter (where p.asked_for), 1)::float8))
                       from published p)::bigint) as near
-         cross join lateral (select one.article_id, one.ord from chunks one
+         cross join lateral (select one.article_id from chunks one
                               where one.organization_id = organization and one.chunk_sha = near.chunk_sha offset 0) as c
-    ), by_vector as materialized (
-        select near_one.article_id, near_one.ord, near_one.similarity,
-               row_number() over (order by near_one.similarity desc, near_one.article_id, near_one.ord) as place
-          from near_one
-          join visible on visible.id = near_one.article_id
-         order by place
-         limit most_each
-    ), whole as (
-        select by_words.article_id from by_words where place <= most_whole
-        union
-        select by_vector.article_id from by_vector where place <= most_whole
     ), found as (
-        select either.article_id, either.ord, max(either.similarity) as similarity
-          from (select by_words.article_id, by_words.ord, null::double precision as similarity from by_words
-                union all
-                select by_vector.article_id, by_vector.ord, by_vector.similarity from by_vector
-                union all
-                select whole.article_id, c.ord, null
-                  from whole
-                 cross join lateral (select one.ord from chunks one
-                                      where one.organization_id = organization and one.article_id = whole.article_id
-                                     offset 0) as c) as either
-         group by either.article_id, either.ord
-    ), candidate as materialized (
-        select found.article_id, found.ord, found.similarity, c.is_navigation, c.chunk_sha, word.coverage
+        select by_words.article_id from by_words
+        union
+        select by_vector.article_id from by_vector
+    ), measured as materialized (
+        select c.article_id, c.ord, c.is_navigation, c.chunk_sha, word.coverage
           from found
-         cross join lateral (select one.is_navigation, one.chunk_sha, one.config, one.words, one.word_keys, one.word_counts
+          join visible on visible.id = found.article_id
+         cross join lateral (select one.article_id, one.ord, one.is_navigation, one.chunk_sha, one.config, one.words,
+                                    one.word_keys, one.word_counts
                                from chunks one
-                              where one.organization_id = organization and one.article_id = found.article_id
-                                and one.ord = found.ord offset 0) as c
+                              where one.organization_id = organization and one.article_id = found.article_id offset 0) as c
          cross join lateral (
                select sum(rarity.weight * there.count * 2.2
                           / (there.count + 1.2 * (0.6 + 0.4 * c.words * size.chunks / greatest(size.words, size.chunks))))
@@ -218,10 +198,8 @@ begin
                                     offset 0) as there
                 where rarity.config = c.config and rarity.key = any(c.word_keys)) as word
     )
-    select candidate.article_id, candidate.ord, candidate.is_navigation, coalesce(candidate.similarity, near.similarity),
-           coalesce(candidate.coverage, 0)
-      from candidate
-      left join similarities_of(organization, model, vector,
-                                array(select distinct c.chunk_sha from candidate c where c.similarity is null)) as near
-        on near.chunk_sha = candidate.chunk_sha;
+    select measured.article_id, measured.ord, measured.is_navigation, near.similarity, coalesce(measured.coverage, 0)
+      from measured
+      left join similarities_of(organization, model, vector, array(select distinct m.chunk_sha from measured m)) as near
+        on near.chunk_sha = measured.chunk_sha;
 end $$;

@@ -12,7 +12,7 @@ with scored as (
            + case when is_navigation then -%(navigation_penalty)s
                   else %(repeats_weight)s * greatest(coverage - %(repeats_above)s, 0) end as score
       from candidates(%(organization_id)s, %(model_id)s::smallint, %(question)s, %(words)s, %(visibility)s,
-                      %(language)s, %(category)s)
+                      %(language)s, %(category)s, %(top)s)
 ), placed as (
     select *, row_number() over (partition by article_id order by score desc, ord) as place from scored
 ), supported as (
