@@ -1,0 +1,1 @@
+"""Measures the knowledge base with the real model: `python -m bench.kb`."""
