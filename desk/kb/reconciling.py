@@ -14,6 +14,7 @@ from desk.kb import builds, models, status
 from desk.sql import statement
 
 KEEP_REPLACED = timedelta(days=7)  # a model that was switched away from, for the way back
+GRAPH_BATCH = 20_000  # vectors of an organization that has become large; about a minute's work, the next look goes on
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def reconcile(connection: Connection, organization_id: UUID) -> Reconciled:
         if key["has_vectors"]:
             cursor.execute(statement("desk.kb", "sweep_vectors"), key)
             swept = cursor.rowcount
+            cursor.execute("select grow_graph(%(organization_id)s, %(batch)s)", key | {"batch": GRAPH_BATCH})
         cursor.execute(statement("desk.kb", "repair"), key)
         repaired = cursor.rowcount
         found = status.status(connection, organization_id)

@@ -1,9 +1,10 @@
 """A question to the articles that answer it, or to none.
 
 Promises: only published articles of the organization with the visibility that was asked for, as of this instant; at
-most one hit an article, its best passage; nothing at all when nothing is near enough. Two legs see every chunk: the
-vectors (meaning) and the words (stemmed, weighted by rarity). Their scores are added: fusing ranks alone (RRF) was
-worse than the vectors on questions in customers' words, since it forgets by how much a passage is nearer.
+most one hit an article, its best passage; nothing at all when nothing is near enough. Two legs find the chunks: the
+vectors (meaning) and the words (stemmed, weighted by rarity); what either finds is measured by both. Their scores are
+added: fusing ranks alone (RRF) was worse than the vectors on questions in customers' words, since it forgets by how
+much a passage is nearer.
 
 Where there is no pgvector or no model, the words answer alone, and `Hit.similarity` is None: a log line says why.
 """
@@ -47,7 +48,7 @@ class _Fusion:
 
 
 _FUSIONS: dict[Leg, _Fusion] = {
-    "hybrid": _Fusion(1.0, 0.15, 2.0, 0.35, 0.02, 0.2, 0.32),
+    "hybrid": _Fusion(1.0, 0.2, 8.0, 0.35, 0.02, 0.2, 0.32),
     "vector": _Fusion(1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.3),
     "text": _Fusion(0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.13),
 }
@@ -115,6 +116,36 @@ def search(
                 _said.set()
                 logger.warning("search_by_words_only", reason=str(error))
             leg = "text"
+    return find(
+        connection,
+        organization_id,
+        question,
+        model_id,
+        vector,
+        top=top,
+        visibility=visibility,
+        language=language,
+        category=category,
+        leg=leg,
+        relevant_only=relevant_only,
+    )
+
+
+def find(
+    connection: Connection,
+    organization_id: UUID,
+    question: str,
+    model_id: int | None,
+    vector: str | None,
+    *,
+    top: int = 3,
+    visibility: Sequence[str] = ("public",),
+    language: str | None = None,
+    category: str | None = None,
+    leg: Leg = "hybrid",
+    relevant_only: bool = True,
+) -> list[Hit]:
+    """As `search`, of a question whose vector by the model is there (`store.as_text`); None: by words alone."""
     fusion = _FUSIONS[leg]
     parameters = {
         **vars(fusion),
