@@ -85,15 +85,17 @@ def draft(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, s
     wanted = question(ticket)
     if not wanted:
         return ticket, None, []
+    chunks = _chunks(ticket.organization_id, hits)
     found = [
         passage
         for hit in hits
         for passage in drafting.passages(
-            hit.passage, drafting.Source(str(hit.article_id), hit.revision, hit.title, _heading(hit))
+            hit.passage,
+            drafting.Source(str(hit.article_id), hit.revision, hit.title, _heading(hit), chunks.get(hit.article_id)),
         )
         if quoting.is_quoted(passage.text, hit.passage)
     ]
-    resolved = similar.to_ticket(ticket.organization_id, ticket.id, top=REPLIES_OF)
+    resolved = similar.to_ticket(ticket.organization_id, ticket.id, top=REPLIES_OF, resolved_only=True)
     for reply in replies.of(ticket.organization_id, resolved):
         found += replies.passages(reply)
     if not found:
@@ -200,6 +202,20 @@ def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket,
         ticket = store.get(connection, organization_id, ticket_id)
         wanted = question(ticket)
         return ticket, search(connection, ticket.organization_id, wanted, top=3) if wanted else [], searched_at
+
+
+def _chunks(organization_id: UUID, hits: list[Hit]) -> dict[UUID, int]:
+    """Which chunk of its article each hit's passage is; none where the article was indexed anew meanwhile."""
+    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.tickets", "chunks_of_passages"),
+            {
+                "organization_id": organization_id,
+                "articles": [hit.article_id for hit in hits],
+                "passages": [hit.passage for hit in hits],
+            },
+        )
+        return dict(cursor.fetchall())
 
 
 def _wants(organization_id: UUID, what: str) -> bool:

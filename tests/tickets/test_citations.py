@@ -109,6 +109,7 @@ def test_sql_of_the_worker_cannot_store_an_invented_citation_of_an_article(owner
         {"article_id": str(internal)},
         {"article_id": str(hidden)},
         {"article_id": None},
+        {"chunk": 1},
     ):
         refused(organization, made, [true | change])
     refused(organization, made, [true], "Hold the button. [1] Then it burns. [2]")
@@ -116,7 +117,8 @@ def test_sql_of_the_worker_cannot_store_an_invented_citation_of_an_article(owner
     refused(organization, made, [true, true])
     refused(organization, made, [true, true | {"mark": 2, "text": "Trust me."}])
     assert ask("select count(*) from drafts") == [0]
-    keep(organization, made, [true | {"text": "1. Hold the button for ten seconds.\n2. Wait until it blinks slowly."}])
+    steps = "1. Hold the button for ten seconds.\n2. Wait until it blinks slowly."
+    keep(organization, made, [true | {"text": steps, "chunk": 0}])
     assert ask("select count(*) from drafts") == [1]
     with (
         pytest.raises(psycopg2.errors.CheckViolation),
