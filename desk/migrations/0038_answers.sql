@@ -71,7 +71,6 @@ create trigger drafts_check_citations before insert or update of body, citations
 comment on column drafts.citations is
     '[{"mark", "text", "article_id", "article_revision", "title", "heading", "chunk"} or '
     '{"mark", "text", "ticket_id", "message_id"}]: where each passage is from. A trigger refuses one that does not exist, is not public or does not say that.';
-comment on column drafts.stale is 'What it cites has changed, has left the public, or its ticket was opened again.';
 
 -- A reply that is edited, withdrawn or deleted, and a ticket that was not resolved after all.
 create function ticket_messages_mark_drafts_stale() returns trigger

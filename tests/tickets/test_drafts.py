@@ -194,3 +194,21 @@ def test_a_chunk_is_taken_apart_into_paragraphs_and_whole_lists():
     ]
     long = "The hub restarts every night at three. " * 15
     assert all(len(found.text) <= drafting.LONGEST_PARAGRAPH for found in drafting.passages(long, SOURCE))
+
+
+def test_what_the_customer_says_later_is_what_is_answered(model_dir, organization: UUID, ticket, run_jobs, ask):
+    ask("update organization_settings set triage = false, sentiment = false")
+    password = write(organization)
+    office = write(organization, "office", "Our office is open from nine to five on working days, by the harbour. " * 3)
+    made = ticket("I forgot my password", "How can I sign in again?")
+    run_jobs("tickets")
+    assert ask("select article_id from suggestions where position = 1") == [password]
+    say = "insert into ticket_messages (organization_id, ticket_id, author_kind, body) values (%s, %s, 'customer', %s)"
+    ask(say, organization, made, "ok")
+    ask(say, organization, made, "Never mind, I will come by. When is your office by the harbour open?")
+    assert ask("select stale from drafts") == [True]
+    assert ask("select actor_name from dramatiq.queue order by 1") == ["draft_reply", "suggest_articles"]
+    run_jobs("tickets")
+    assert ask("select article_id from suggestions where position = 1") == [office]
+    ((body, stale),) = ask("select body, stale from drafts")
+    assert ("open from nine to five" in body, stale) == (True, False)
