@@ -112,6 +112,8 @@ create table suggestion_runs (
 create index suggestion_runs_without on suggestion_runs (organization_id, made_at) where articles = 0;
 call isolate_by_organization('suggestion_runs');
 comment on column suggestion_runs.made_at is 'When the articles were searched.';
+insert into suggestion_runs (organization_id, ticket_id, ticket_revision, articles, made_at)
+select organization_id, ticket_id, max(ticket_revision), count(*), min(created_at) from suggestions group by 1, 2;
 
 -- When an article has become searchable as it is now, what was offered for open tickets may be better now. One message for an
 -- organization, after a pause in which others of an import join it.
