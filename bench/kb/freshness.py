@@ -47,7 +47,9 @@ def measure(server: EmbeddedServer, scale: float, rounds: int, progress: Progres
                 for _ in range(edits):
                     for way, edit in ways.items():
                         progress.update(task, description="freshness", advance=1)
-                        time.sleep(dice.uniform(0.3, LONGEST_IDLE_SECONDS))  # so that the worker is idle, and any moment
+                        time.sleep(
+                            dice.uniform(0.3, LONGEST_IDLE_SECONDS)
+                        )  # so that the worker is idle, and any moment
                         word = next(words)
                         edit(with_section(dice.choice(pages), word))
                         waits[way][-1].append(seconds_until_found(organization, word))

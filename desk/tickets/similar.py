@@ -43,7 +43,9 @@ class Similar:
     helps: float | None
 
 
-def to_ticket(organization_id: UUID | str, ticket_id: UUID | str, *, top: int = 5) -> list[Similar]:
+def to_ticket(
+    organization_id: UUID | str, ticket_id: UUID | str, *, top: int = 5, resolved_only: bool = False
+) -> list[Similar]:
     """Up to `top` tickets with the problem of this one, resolved ones first, nearest first within each.
 
     Raises:
@@ -55,10 +57,10 @@ def to_ticket(organization_id: UUID | str, ticket_id: UUID | str, *, top: int = 
     with database.transaction(organization) as connection:
         ticket = store.get(connection, organization, ticket_id)
     vector = vectors.of_ticket(organization, ticket.id, ticket.revision, vectors.text_of(ticket.subject, ticket.body))
-    return _nearest(organization, vector, ticket.id, top)
+    return _nearest(organization, vector, ticket.id, top, resolved_only)
 
 
-def to_text(organization_id: UUID | str, text: str, *, top: int = 5) -> list[Similar]:
+def to_text(organization_id: UUID | str, text: str, *, top: int = 5, resolved_only: bool = False) -> list[Similar]:
     """As `to_ticket`, for a problem that is no ticket yet.
 
     Raises:
@@ -69,7 +71,7 @@ def to_text(organization_id: UUID | str, text: str, *, top: int = 5) -> list[Sim
     if not words:
         raise InvalidInput("The problem is empty: say what is the matter.")
     organization = organizations.identifier(organization_id, "organization")
-    return _nearest(organization, embedding.embed([words[: vectors.LONGEST]])[0], None, top)
+    return _nearest(organization, embedding.embed([words[: vectors.LONGEST]])[0], None, top, resolved_only)
 
 
 def flagged(connection: Connection, organization_id: UUID, ticket_id: UUID | str) -> list[dict[str, Any]]:
@@ -130,12 +132,15 @@ def send(connection: Connection, organization_id: UUID, delay_seconds: float = 0
         )
 
 
-def _nearest(organization: UUID, vector: vectors.Vectors, itself: UUID | None, top: int) -> list[Similar]:
+def _nearest(
+    organization: UUID, vector: vectors.Vectors, itself: UUID | None, top: int, resolved_only: bool
+) -> list[Similar]:
     if not 1 <= top <= MOST:
         raise InvalidInput(f"top must be from 1 to {MOST}, not {top}.")
     key = {"organization_id": organization, "model": embedding.model_name()}
     with database.transaction(organization) as connection, connection.cursor() as cursor:
-        cursor.execute(statement("desk.tickets", "problems"), key | {"newest": NEWEST, "except": itself})
+        newest = {"newest": NEWEST, "newest_open": 0 if resolved_only else NEWEST}
+        cursor.execute(statement("desk.tickets", "problems"), key | newest | {"except": itself})
         rows = [row for row in cursor.fetchall() if len(row[1]) == 2 * len(vector)]
         if not rows:
             return []

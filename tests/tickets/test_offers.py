@@ -7,7 +7,8 @@ from builders import new_organization
 
 from desk import database
 from desk.errors import InvalidInput, NotFound
-from desk.kb import articles, indexing
+from desk.kb import articles, embedding, indexing
+from desk.settings import settings
 from desk.tickets import deflecting, offering, usefulness
 from desk.upkeep import retention
 
@@ -286,3 +287,18 @@ def test_an_empty_ticket_and_one_of_logs_alone_are_answered_by_nothing(organizat
     assert ask("select distinct body from drafts") == [None]
     assert ask("select articles from suggestion_runs") == [0, 0, 0]
     assert ask("select distinct label from sentiments") == ["unknown"]
+
+
+def test_without_a_model_articles_are_still_offered_by_their_words(organization: UUID, monkeypatch, tmp_path):
+    write(organization)
+    monkeypatch.setenv("ATUM_EMBED_MODEL_DIR", str(tmp_path / "nothing"))
+    settings.cache_clear()
+    embedding.unload()
+    try:
+        found = deflecting.offer(organization, "I forgot my password", "How do I reset my forgotten password?")
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+        embedding.unload()
+    assert [row["external_id"] for row in found.articles] == ["password"]
+    assert found.answers == []

@@ -7,7 +7,7 @@ with candidates as (
     union all
     (select id, revision from tickets
       where organization_id = %(organization_id)s and resolved_at is null
-      order by created_at desc limit %(newest)s)
+      order by created_at desc limit %(newest_open)s)
 )
 select candidates.id, problem.vector
   from candidates
