@@ -13,6 +13,7 @@ from desk.kb import Hit, embedding, search
 from desk.language_model import LanguageModelFailed
 from desk.sql import statement
 from desk.tickets import (
+    categories,
     drafting,
     duplicates,
     examples,
@@ -65,6 +66,9 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
     text = _text(ticket)
     vector = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, text)
     found = rules.triage(text, vector, known, applies_above, suggest_from)
+    if rules.may_be_described(found):
+        described = categories.described(ticket.organization_id)
+        found = rules.triage(text, vector, known, applies_above, suggest_from, described)
     if found.category and not _in_use(ticket.organization_id, found.category):
         found = rules.withdraw(found, f"the likeliest category, {found.category}, is not in use any more")
     return ticket, found, embedding.model_name()
