@@ -120,7 +120,7 @@ def of(connection: Connection, organization_id: UUID) -> dict[str, Any]:
     """What is set, in the caller's transaction of the organization. None: never."""
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
         cursor.execute("select * from organization_settings where organization_id = %s", (organization_id,))
-        row = cursor.fetchone() or {}
+        row: dict[str, Any] = cursor.fetchone() or {}
     return {name: row[name] for name in SETTINGS}
 
 

@@ -4,6 +4,7 @@ Each raises `NotFound` for a ticket that does not exist, `ModelUnavailable` wher
 """
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from desk.tickets import (
     passage_vectors,
     quoting,
     replies,
+    rule_versions,
     sentiment,
     similar,
     store,
@@ -54,6 +56,7 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
     with _reading(organization_id) as connection:
         ticket = store.get(connection, organization_id, ticket_id)
         active = triage_models.active_versions(connection, ticket.organization_id)
+        own_rules = rule_versions.newest(connection, ticket.organization_id)
         with connection.cursor() as cursor:
             cursor.execute(
                 "select triage_applies_above, suggest_from from organization_settings where organization_id = %s",
@@ -65,10 +68,12 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
     known = examples.of(ticket.organization_id, active)
     text = _text(ticket)
     vector = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, text)
-    found = rules.triage(text, vector, known, applies_above, suggest_from)
+    triaged = partial(
+        rules.triage, text, vector, known, applies_above, suggest_from, requester=ticket.requester, rules=own_rules
+    )
+    found = triaged()
     if rules.may_be_described(found):
-        described = categories.described(ticket.organization_id)
-        found = rules.triage(text, vector, known, applies_above, suggest_from, described)
+        found = triaged(described=categories.described(ticket.organization_id))
     if found.category and not _in_use(ticket.organization_id, found.category):
         found = rules.withdraw(found, f"the likeliest category, {found.category}, is not in use any more")
     return ticket, found, embedding.model_name()

@@ -5,15 +5,16 @@ organization allows it from a calibrated confidence on, suggested, or abstained.
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from desk.tickets import intent, urgency
+from desk.tickets import intent, priority_rules
 from desk.tickets.categories import LOW, Described
 from desk.tickets.classifier import ENOUGH, Answer, Classifier
 from desk.tickets.english import is_english
 from desk.tickets.examples import Examples
 from desk.tickets.own_words import own_words
+from desk.tickets.priority_rules import SHIPPED, PriorityRules
 from desk.tickets.vectors import Vectors
 
 SUGGEST_FROM = 0.4  # confidence below which two categories are undecided
@@ -50,23 +51,27 @@ def triage(
     applies_above: float | None = None,
     suggest_from: float = SUGGEST_FROM,
     described: Described | None = None,
+    requester: str | None = None,
+    rules: PriorityRules = SHIPPED,
 ) -> Triage:
     """Triage `text` (as `vectors.text_of` has it). `applies_above` and `suggest_from` are the organization's thresholds
-    for applying (None: never) and for suggesting; `described` are its categories in its own words."""
+    for applying (None: never) and for suggesting; `described` are its categories in its own words, `rules` its rules of
+    priority, which know `requester`."""
     found = _category(text, vector, examples, applies_above, suggest_from)
     if described and may_be_described(found):
         found = _by_description(found, vector, examples, suggest_from, described)
     found.model_version = examples.model_version
     words = own_words(text)
-    if is_english(words) is False:
-        found.evidence["intent"] = found.evidence["priority_rules"] = "the rules read English only"
+    english = is_english(words) is not False
+    found.priority, found.evidence["priority_rules"] = priority_rules.decide(rules, words, requester, english)
+    if not english:
+        found.evidence["intent"] = "the rules read English only"
+        if not found.evidence["priority_rules"]:
+            found.evidence["priority_rules"] = "the rules read English only"
     else:
         meant = intent.read(words)
         found.intent = meant.name
         found.evidence["intent"] = meant.evidence or meant.reason
-        reasons = urgency.reasons(words)
-        found.priority = urgency.priority(reasons)
-        found.evidence["priority_rules"] = [asdict(reason) for reason in reasons]
     if found.priority is None:
         _learnt_priority(found, vector, examples)
     _tags(found, vector, examples)
