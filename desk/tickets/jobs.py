@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from desk import database, organizations
+from desk.errors import ModelUnavailable
 from desk.kb import Hit, embedding, search
 from desk.tickets import drafting, examples, sentiment, store, vectors
 from desk.tickets import triage as rules
@@ -75,7 +76,16 @@ def mood(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, Se
     """The ticket and its sentiment."""
     with _reading(organization_id) as connection:
         ticket = store.get(connection, organization_id, ticket_id)
-    return ticket, sentiment.read(ticket.text, ticket.language)
+
+    def vector_of(words: str) -> vectors.Vectors | None:
+        try:
+            if words == ticket.text:  # as most tickets: triage has its vector, or will have it from here
+                return vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, words)
+            return embedding.embed([words[: vectors.LONGEST]])[0]
+        except ModelUnavailable:  # moods are read without a model, too
+            return None
+
+    return ticket, sentiment.read(ticket.text, ticket.language, vector_of)
 
 
 def question(ticket: Ticket) -> str:
