@@ -22,7 +22,7 @@ from desk.tickets.lexical import LONGEST
 
 NEWEST = 5_000
 REST = 20
-KEPT = 32  # organizations of which a process keeps its fit: some 10 MB each at 5,000 labels
+KEPT = 16  # organizations of which a process keeps its fit: some 40 MB each at 5,000 labels
 
 
 @dataclass
