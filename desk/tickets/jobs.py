@@ -179,7 +179,16 @@ def mood(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, Se
         key = {"organization_id": ticket.organization_id, "ticket_id": ticket.id}
         cursor.execute(statement("desk.tickets", "last_said"), key)
         said = next(((body, seq) for seq, body in cursor.fetchall() if _says_something(body)), (ticket.text, None))
-    return ticket, sentiment.read(said[0], ticket.language), said[1]
+
+    def vector_of(words: str) -> Vectors | None:
+        try:
+            if said[1] is None:  # triage has its vector, or will have it from here
+                return vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
+            return embedding.embed([words[: vectors.LONGEST]])[0]
+        except ModelUnavailable:  # moods are read without a model, too
+            return None
+
+    return ticket, sentiment.read(said[0], ticket.language, vector_of), said[1]
 
 
 def same(ticket: Ticket) -> list[Duplicate] | None:

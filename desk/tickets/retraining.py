@@ -20,7 +20,7 @@ from uuid import UUID
 import numpy as np
 
 from desk import database, organizations
-from desk.tickets import labelled, measures, triage_models
+from desk.tickets import label_names, labelled, measures, triage_models
 from desk.tickets.classifier import Classifier
 from desk.tickets.labelled import Labelled
 from desk.tickets.priority_model import PriorityModel
@@ -72,7 +72,8 @@ def _category(everything: Labelled, version: int, present: Stored | None) -> Jud
     if len({labels[i] for i in learnt}) < 2:
         return _rejected("category", everything, version, len(usable), "only one category was used so far")
     taught = usable.where(learnt)
-    candidate = Classifier.fit(taught.texts, taught.vectors, [labels[i] for i in learnt])
+    taught_labels = [labels[i] for i in learnt]
+    candidate = Classifier.fit(taught.texts, taught.vectors, taught_labels, label_names.of(taught_labels))
     asked, truth = usable.where(held), [labels[i] for i in held]
     own = _answers(candidate, asked)
     other = _answers(Classifier.loads(present.model), asked) if present else None

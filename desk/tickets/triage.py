@@ -17,6 +17,7 @@ from desk.tickets.own_words import own_words
 from desk.tickets.priority_rules import SHIPPED, PriorityRules
 from desk.tickets.vectors import Vectors
 
+METHOD = "kernel ridge over labelled tickets, by meaning and words"
 SUGGEST_FROM = 0.4  # confidence below which two categories are undecided
 STRANGE = "nothing similar was labelled before"
 NEIGHBOURS = 5  # tickets shown as evidence
@@ -116,9 +117,15 @@ def _category(
     if classifier is None:
         return Triage("abstained", f"only one category was used so far: {examples.categories[0]}", "none")
     answer = classifier.answers([text], vector[None, :])[0]
-    found = Triage("suggested", _about(classifier), "kernel ridge over labelled tickets", classifier.calibrated)
+    found = Triage(
+        "suggested",
+        _about(classifier),
+        METHOD,
+        classifier.calibrated,
+    )
     found.evidence["category"] = _neighbours(classifier, vector, examples, answer.label)
     found.evidence["candidates"] = [answer.label, answer.runner_up]
+    found.evidence["words"] = classifier.telling_words(text, answer.label, answer.runner_up)
     if answer.known < classifier.floor:
         found.outcome, found.reason = (
             "abstained",
@@ -140,9 +147,9 @@ def _may_apply(answer: Answer, classifier: Classifier, applies_above: float | No
 
 
 def _about(classifier: Classifier) -> str:
-    count = len(classifier.codes)
+    count = classifier.examples
     if classifier.calibrated:
-        return f"{classifier.left_out_accuracy:.0%} right on its own {count:,} labelled tickets, each left out in turn"
+        return f"{classifier.left_out_accuracy:.0%} right on its own {count:,} labelled tickets, left out in turn"
     if count < ENOUGH:
         return f"uncalibrated: {count} labelled tickets, {ENOUGH} are needed"
     return "uncalibrated: the labelled tickets are all told apart, or none is"

@@ -1,0 +1,68 @@
+"""Texts as sparse rows of their words, pairs of words and parts of words, weighed by how rare these are.
+
+Features are hashed: nothing of a customer's words can be read out of what is stored. A row has length 1, its words and
+their parts half each, so the product of two rows is how much two texts say with the same words, 0 to 1.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+SIZE = 2**17  # features of each of the two kinds
+LONGEST = 600  # characters of a text that are read
+COMMON = 0.1  # share of the texts, from which on a feature says too little for its cost
+COMMON_FROM = 500  # … where so many texts have it
+PARTS = (3, 4)  # characters of a part of a word
+
+_WORD = re.compile(r"\w+")
+
+Rows = sparse.csr_array
+
+
+def rarity(counts: sparse.csr_matrix) -> NDArray[np.float32]:
+    """The weight of each feature from the texts that have it, as the bytes of a classifier hold it (float16)."""
+    having = np.bincount(counts.indices, minlength=2 * SIZE)
+    weights = np.log((1 + counts.shape[0]) / (1 + having)) + 1
+    telling = (having > 0) & (having <= max(COMMON_FROM, COMMON * counts.shape[0]))
+    return np.where(telling, weights, 0).astype(np.float16).astype(np.float32)
+
+
+def count(texts: Sequence[str]) -> sparse.csr_matrix:
+    """How often each text has each feature, damped: 1 + log of it."""
+    read = [text[:LONGEST] for text in texts]
+    counts = sparse.hstack([counter.transform(read) for counter in _counters()], format="csr")
+    counts.data = 1 + np.log(counts.data)
+    return counts
+
+
+def rows(counts: sparse.csr_matrix, weights: NDArray[np.float32]) -> sparse.csr_matrix:
+    """The rows of texts from their counts; a feature that no labelled text has, or too many, counts for nothing."""
+    from sklearn.preprocessing import normalize
+
+    weighed = counts @ sparse.diags(weights, format="csr", dtype=np.float32)
+    weighed.eliminate_zeros()
+    halves = [normalize(weighed[:, :SIZE]), normalize(weighed[:, SIZE:])]
+    found = sparse.hstack(halves, format="csr", dtype=np.float32) * np.float32(np.sqrt(0.5))
+    found.data = found.data.astype(np.float16).astype(np.float32)
+    return found
+
+
+def words(text: str) -> list[str]:
+    """The different words of `text`, in its order."""
+    return list(dict.fromkeys(_WORD.findall(text[:LONGEST].lower())))
+
+
+@cache
+def _counters() -> tuple[Any, Any]:
+    from sklearn.feature_extraction.text import HashingVectorizer  # seconds that no other command should pay for
+
+    common = {"n_features": SIZE, "norm": None, "alternate_sign": False, "dtype": np.float32}
+    return (
+        HashingVectorizer(ngram_range=(1, 2), token_pattern=_WORD.pattern, **common),
+        HashingVectorizer(analyzer="char_wb", ngram_range=PARTS, **common),
+    )
