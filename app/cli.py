@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from app.commands import evaluate, install, kb, model, notices, queue, sla, tickets
+from app.commands import evaluate, install, kb, model, notices, organization_settings, queue, sla, tickets
 from app.output import errors
 from desk.errors import DeskError
 from pgbroker.errors import PgBrokerError
@@ -22,6 +22,7 @@ app.add_typer(kb.app, name="kb")
 app.add_typer(tickets.app, name="tickets")
 app.add_typer(sla.app, name="sla")
 app.add_typer(notices.app, name="notices")
+app.add_typer(organization_settings.app, name="organization")
 queue.register(app)
 app.add_typer(model.app, name="model")
 app.add_typer(evaluate.app, name="eval")

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from app.commands import ticket_show, triage
+from app.commands import categories, rules, ticket_show, triage
 from app.commands.organization import CreateOrg, of_import
 from app.output import AsJson, console, errors, progress, show_json
 from desk import database, organizations
@@ -28,6 +28,8 @@ def tickets() -> None:
 
 
 triage.register(app)
+app.add_typer(categories.app, name="categories")
+app.add_typer(rules.app, name="rules")
 
 
 @app.command("import")

@@ -11,6 +11,7 @@ than `ENOUGH` of them, or where none or all were wrong, it is the raw score and 
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -38,6 +39,12 @@ UNCALIBRATED_FLOOR = 0.12
 MOST = 15_000  # examples of few labels, fewer of many: kernel and weights take 0.9 GB
 LEFT_OUT = 3_000  # examples from which the calibration comes
 BLOCK = 1_000  # rows at a time
+
+# What numpy, zipfile and zlib raise for bytes that are not theirs.
+_DAMAGE = (
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, OSError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -242,7 +249,7 @@ class Classifier:
             if int(found["format"]) != FORMAT:
                 raise ValueError(f"of format {int(found['format'])}, not {FORMAT}")
             return cls._of(found)
-        except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f"not a classifier, or a damaged one: {reason}") from error
 

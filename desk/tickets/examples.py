@@ -23,7 +23,7 @@ from desk.tickets.priority_model import PriorityModel
 
 NEWEST = 5_000
 REST = 20
-KEPT = 32  # organizations of which a process keeps what it knows: some 10 MB each at 5,000 labels
+KEPT = 16  # organizations of which a process keeps what it knows: some 40 MB each at 5,000 labels
 
 
 @dataclass
@@ -126,7 +126,8 @@ def _fit(everything: labelled.Labelled, version: tuple[Any, ...]) -> Examples:
     categories = [str(category) for category in usable.categories]
     found = Examples(version, usable.ids, categories, usable.priorities, usable.tags)
     if len(set(categories)) > 1:
-        found.classifier = Classifier.fit(usable.texts, usable.vectors, categories, label_names.of(categories))
+        names = label_names.of(categories)
+        found.classifier = Classifier.fit(usable.texts, usable.vectors, categories, names)
     ranked = everything.where(everything.with_priority)
     if PriorityModel.can_learn(ranked.priorities):
         found.by_priority = PriorityModel.fit(ranked.vectors, [str(priority) for priority in ranked.priorities])

@@ -5,6 +5,7 @@ Each raises `NotFound` for a ticket that does not exist, `ModelUnavailable` wher
 
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from desk.kb import Hit, embedding, search
 from desk.language_model import LanguageModelFailed
 from desk.sql import statement
 from desk.tickets import (
+    categories,
     drafting,
     duplicates,
     examples,
@@ -24,6 +26,7 @@ from desk.tickets import (
     passage_vectors,
     quoting,
     replies,
+    rule_versions,
     sentiment,
     similar,
     store,
@@ -56,6 +59,7 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
     with _reading(organization_id) as connection:
         ticket = store.get(connection, organization_id, ticket_id)
         active = triage_models.active_versions(connection, ticket.organization_id)
+        own_rules = rule_versions.newest(connection, ticket.organization_id)
         with connection.cursor() as cursor:
             cursor.execute(
                 "select triage_applies_above, suggest_from from organization_settings where organization_id = %s",
@@ -67,7 +71,12 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
     known = examples.of(ticket.organization_id, active)
     text = _text(ticket)
     vector = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, text)
-    found = rules.triage(text, vector, known, applies_above, suggest_from)
+    triaged = partial(
+        rules.triage, text, vector, known, applies_above, suggest_from, requester=ticket.requester, rules=own_rules
+    )
+    found = triaged()
+    if rules.may_be_described(found):
+        found = triaged(described=categories.described(ticket.organization_id))
     if found.category and not _in_use(ticket.organization_id, found.category):
         found = rules.withdraw(found, f"the likeliest category, {found.category}, is not in use any more")
     return ticket, found, embedding.model_name()
@@ -174,7 +183,16 @@ def mood(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, Se
         ticket = store.get(connection, organization_id, ticket_id)
         said = _last_said(connection, ticket)
     text, message_seq = said or (ticket.text, None)
-    return ticket, sentiment.read(text, ticket.language), message_seq
+
+    def vector_of(words: str) -> Vectors | None:
+        try:
+            if said is None:  # triage has its vector, or will have it from here
+                return vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
+            return embedding.embed([words[: vectors.LONGEST]])[0]
+        except ModelUnavailable:  # moods are read without a model, too
+            return None
+
+    return ticket, sentiment.read(text, ticket.language, vector_of), message_seq
 
 
 def same(ticket: Ticket) -> list[Duplicate] | None:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 SIZE = 2**17  # features of each of the two kinds
-LONGEST = 1_000  # characters of a text that are read
+LONGEST = 600  # characters of a text that are read
+COMMON = 0.1  # share of the texts, from which on a feature says too little for its cost
+COMMON_FROM = 500  # … where so many texts have it
 PARTS = (3, 4)  # characters of a part of a word
 
 _WORD = re.compile(r"\w+")
@@ -26,7 +28,8 @@ def rarity(counts: sparse.csr_matrix) -> NDArray[np.float32]:
     """The weight of each feature from the texts that have it, as the bytes of a classifier hold it (float16)."""
     having = np.bincount(counts.indices, minlength=2 * SIZE)
     weights = np.log((1 + counts.shape[0]) / (1 + having)) + 1
-    return np.where(having > 0, weights, 0).astype(np.float16).astype(np.float32)
+    telling = (having > 0) & (having <= max(COMMON_FROM, COMMON * counts.shape[0]))
+    return np.where(telling, weights, 0).astype(np.float16).astype(np.float32)
 
 
 def count(texts: Sequence[str]) -> sparse.csr_matrix:
@@ -38,7 +41,7 @@ def count(texts: Sequence[str]) -> sparse.csr_matrix:
 
 
 def rows(counts: sparse.csr_matrix, weights: NDArray[np.float32]) -> sparse.csr_matrix:
-    """The rows of texts from their counts; a feature that no labelled text has counts for nothing."""
+    """The rows of texts from their counts; a feature that no labelled text has, or too many, counts for nothing."""
     from sklearn.preprocessing import normalize
 
     weighed = counts @ sparse.diags(weights, format="csr", dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Moods learnt from labelled sentences: a logistic head on their vectors and on what the lexicon says."""
+"""Moods learnt from labelled sentences: a logistic head on their vectors, the lexicon's score and how they lean."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,12 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from desk.errors import InvalidInput
-from desk.tickets import sentiment
+from desk.tickets import leaning, sentiment
 from desk.tickets.vectors import Vectors
 
-VECTOR_WEIGHT = 4.0  # unit vectors have small coordinates; the lexicon's score runs from -1 to 1
-STRENGTH = 1 / 16  # inverse of the regularization
+VECTOR_WEIGHT = 3.0  # unit vectors have small coordinates; the lexicon's score and the leaning run from -1 to 1
+SCORE_WEIGHT = 2.0
+STRENGTH = 1 / 8  # inverse of the regularization
 
 
 class MoodModel:
@@ -30,4 +31,4 @@ class MoodModel:
 
 def _features(texts: Sequence[str], vectors: Vectors) -> Vectors:
     scores = np.array([sentiment.score(text) for text in texts], dtype=np.float32)
-    return np.column_stack([VECTOR_WEIGHT * vectors, scores])
+    return np.column_stack([VECTOR_WEIGHT * vectors, SCORE_WEIGHT * scores, SCORE_WEIGHT * leaning.scores(vectors)])

@@ -5,18 +5,21 @@ organization allows it from a calibrated confidence on, suggested, or abstained.
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from desk.tickets import intent, urgency
+from desk.tickets import intent, priority_rules
+from desk.tickets.categories import LOW, Described
 from desk.tickets.classifier import ENOUGH, Answer, Classifier
 from desk.tickets.english import is_english
 from desk.tickets.examples import Examples
 from desk.tickets.own_words import own_words
+from desk.tickets.priority_rules import SHIPPED, PriorityRules
 from desk.tickets.vectors import Vectors
 
 METHOD = "kernel ridge over labelled tickets, by meaning and words"
 SUGGEST_FROM = 0.4  # confidence below which two categories are undecided
+STRANGE = "nothing similar was labelled before"
 NEIGHBOURS = 5  # tickets shown as evidence
 PRIORITY_NEIGHBOURS = 50  # among which those of the same priority are shown
 TAG_NEIGHBOURS = 10
@@ -48,25 +51,56 @@ def triage(
     examples: Examples,
     applies_above: float | None = None,
     suggest_from: float = SUGGEST_FROM,
+    described: Described | None = None,
+    requester: str | None = None,
+    rules: PriorityRules = SHIPPED,
 ) -> Triage:
     """Triage `text` (as `vectors.text_of` has it). `applies_above` and `suggest_from` are the organization's thresholds
-    for applying (None: never) and for suggesting."""
+    for applying (None: never) and for suggesting; `described` are its categories in its own words, `rules` its rules of
+    priority, which know `requester`."""
     found = _category(text, vector, examples, applies_above, suggest_from)
+    if described and may_be_described(found):
+        found = _by_description(found, vector, examples, suggest_from, described)
     found.model_version = examples.model_version
     words = own_words(text)
-    if is_english(words) is False:
-        found.evidence["intent"] = found.evidence["priority_rules"] = "the rules read English only"
+    english = is_english(words) is not False
+    found.priority, found.evidence["priority_rules"] = priority_rules.decide(rules, words, requester, english)
+    if not english:
+        found.evidence["intent"] = "the rules read English only"
+        if not found.evidence["priority_rules"]:
+            found.evidence["priority_rules"] = "the rules read English only"
     else:
         meant = intent.read(words)
         found.intent = meant.name
         found.evidence["intent"] = meant.evidence or meant.reason
-        reasons = urgency.reasons(words)
-        found.priority = urgency.priority(reasons)
-        found.evidence["priority_rules"] = [asdict(reason) for reason in reasons]
     if found.priority is None:
         _learnt_priority(found, vector, examples)
     _tags(found, vector, examples)
     return found
+
+
+def may_be_described(found: Triage) -> bool:
+    """Whether labelled tickets have nothing to say, so that the categories' descriptions are asked."""
+    return found.category is None and (found.method == "none" or found.reason.startswith(STRANGE))
+
+
+def _by_description(
+    found: Triage, vector: Vectors, examples: Examples, suggest_from: float, described: Described
+) -> Triage:
+    """The nearest description of a category that no model knows, where it is near enough to be suggested."""
+    known = set(examples.classifier.labels.tolist()) if examples.classifier else set()
+    nearest = described.nearest(vector, without=known)
+    if nearest is None or min(nearest[1], LOW) < suggest_from:
+        return found
+    name, similarity = nearest
+    return Triage(
+        "suggested",
+        f"by its description alone (similarity {similarity:.2f}): {found.reason}",
+        "nearest description",
+        category=name,
+        category_confidence=min(similarity, LOW),
+        evidence=found.evidence | {"description": {"category": name, "similarity": round(similarity, 4)}},
+    )
 
 
 def withdraw(found: Triage, reason: str) -> Triage:
@@ -86,7 +120,7 @@ def _category(
     found = Triage(
         "suggested",
         _about(classifier),
-        "kernel ridge over labelled tickets, by meaning and words",
+        METHOD,
         classifier.calibrated,
     )
     found.evidence["category"] = _neighbours(classifier, vector, examples, answer.label)
@@ -95,7 +129,7 @@ def _category(
     if answer.known < classifier.floor:
         found.outcome, found.reason = (
             "abstained",
-            f"nothing similar was labelled before (nearest {answer.similarity:.2f})",
+            f"{STRANGE} (nearest {answer.similarity:.2f})",
         )
         found.evidence["category"] = _neighbours(classifier, vector, examples, None)
         return found

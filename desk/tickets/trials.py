@@ -11,7 +11,7 @@ import numpy as np
 
 from desk.errors import InvalidInput
 from desk.kb import embedding
-from desk.tickets import label_names, measures, sentiment
+from desk.tickets import label_names, leaning, measures, sentiment
 from desk.tickets.classifier import Classifier
 from desk.tickets.mood_model import MoodModel
 from desk.tickets.tabular import TabularModel
@@ -89,23 +89,25 @@ def risk(train: Sequence[dict[str, str]], test: Sequence[dict[str, str]], label:
 def moods(
     train: Sequence[tuple[str, str]] | None, test: Sequence[tuple[str, str]], on_progress: Progress = _silent
 ) -> Figures:
-    """Moods of (text, label) pairs: taught by `train`, or by the lexicon alone for labels 1/0 or positive/negative.
+    """Moods of (text, label) pairs: taught by `train`, or without, as tickets are read, for 1/0 or positive/negative.
 
     Raises:
-        InvalidInput: without training rows, labels that the lexicon does not know.
+        InvalidInput: without training rows, other labels than those.
+        ModelUnavailable: there is no embedding model.
     """
     truth = [label for _, label in test]
     texts = [text for text, _ in test]
+    names = ("1", "0") if set(truth) <= {"0", "1"} else ("positive", "negative")
+    if not train and not set(truth) <= set(names):
+        raise InvalidInput("Without --train the labels must be 1 and 0, or positive and negative.")
+    learnt = [text for text, _ in train or ()]
+    vectors = embed(learnt + texts, on_progress)
     if train:
-        learnt = [text for text, _ in train]
-        vectors = embed(learnt + texts, on_progress)
         model = MoodModel(learnt, vectors[: len(learnt)], [label for _, label in train])
         said, sure = model.answers(texts, vectors[len(learnt) :])
     else:
-        names = ("1", "0") if set(truth) <= {"0", "1"} else ("positive", "negative")
-        if not set(truth) <= set(names):
-            raise InvalidInput("Without --train the labels must be 1 and 0, or positive and negative.")
-        scores = [sentiment.score(text) for text in texts]
+        leans = leaning.scores(vectors)
+        scores = [sentiment.together(sentiment.score(text), lean) for text, lean in zip(texts, leans, strict=True)]
         said, sure = [names[0] if score > 0 else names[1] for score in scores], [abs(score) for score in scores]
     return {
         "accuracy": measures.accuracy(said, truth),
