@@ -2,9 +2,9 @@
 
 Time on the clock is cut into steps; of the tickets that enter a step a share is closed in it, the step's hazard. A
 logistic regression gives it by step, priority, category, assignee, hour and weekday of the start, and by how many
-tickets are open at that moment. To stay open beyond a target is to get through all steps until then, so every target
-and every time already used is answered by one model, and tickets that are still open teach what they have shown so
-far.
+tickets are open at that moment beside the usual. To stay open beyond a target is to get through all steps until then,
+so every target and every time already used is answered by one model, and tickets that are still open teach what they
+have shown so far.
 
 The newer a step was in real time, the more it weighs; at last the level of all hazards is set so that the newest
 weeks come out as they were. Values that are rare or new have no effect of their own: they are as the rest is.
@@ -28,10 +28,11 @@ MOST_STEPS = 24
 CLOSED_IN_A_STEP = 20
 LEAST_OF_A_VALUE = 10  # tickets with a category or an assignee for it to have an effect of its own
 MOST_VALUES = 200  # of a column
-LOAD_LEVELS = (0.5, 0.75, 0.9)  # quantiles of the load above which hazards may be others
+CROWD_LEVELS = (0.5, 0.75, 0.9)  # quantiles of the load, beside the usual, above which hazards may be others
+USUAL_SECONDS = 14 * 86_400  # whose mean is the usual load
 PHASES = 3  # of a ticket's life, in which a priority may mean different things
 HALF_LIFE_SECONDS = 90 * 86_400
-NEWEST_SECONDS = 28 * 86_400
+NEWEST_SECONDS = 14 * 86_400
 LEAST_NEWEST = 100  # tickets closed in the newest time that set the level
 LEVEL_DEVIATION = 1.0  # log-odds: how far the level is expected to lie off, before the newest time is asked
 LOOSENESS = 0.15  # how far effects may be from nothing: the variance that the regression believes in
@@ -48,16 +49,19 @@ class Hazard:
     def __init__(self, spells: Sequence[Spell], now: float) -> None:
         ends = np.array([spell.seconds for spell in spells if spell.closed])
         steps = int(np.clip(len(ends) // CLOSED_IN_A_STEP, 1, MOST_STEPS))
-        self._edges = np.unique(np.concatenate([[0.0], np.quantile(ends, np.linspace(0, 1, steps + 1)[1:])]))
+        # The last step is of those that stayed open longer than any that was closed.
+        longest = max(spell.seconds for spell in spells)
+        self._edges = np.unique([0.0, *np.quantile(ends, np.linspace(0, 1, steps + 1)[1:]), longest])
         self._began = np.sort([spell.began_at for spell in spells])
         # What is open now is not over: it stands until further notice.
         self._ended = np.sort([spell.ended_at for spell in spells if spell.closed or spell.ended_at < now])
         self._values = [_frequent(spells, read) for read in _COLUMNS]
         which, step, closed, exposed, at = self._rows(spells)
-        load = self._load(at)
-        self._load_levels = np.unique(np.quantile(load, LOAD_LEVELS))
-        self._usual_load = float(load.mean())
-        features = self._features(spells, which, step, load)
+        crowd = np.log((self._load(at) + 1) / (self._usual_load(at) + 1))
+        self._usual_now = float(self._usual_load(np.array([now]))[0])
+        self._crowd_levels = np.unique(np.quantile(crowd, CROWD_LEVELS))
+        self._least_crowd, self._most_crowd = np.quantile(crowd, [0.01, 0.99])
+        features = self._features(spells, which, step, crowd)
         weights = exposed * np.exp2(-np.maximum(now - at, 0) / HALF_LIFE_SECONDS)
         with threadpool_limits(limits=1):
             self._model = LogisticRegression(C=LOOSENESS, max_iter=500, tol=1e-3)
@@ -68,7 +72,9 @@ class Hazard:
         """As `risk.Model` has it; the load is taken to stay what it is."""
         steps = len(self._edges) - 1
         which, step = np.repeat(np.arange(len(asked)), steps), np.tile(np.arange(steps), len(asked))
-        features = self._features(asked, which, step, np.full(len(which), float(open_tickets)))
+        crowd = np.log((open_tickets + 1) / (self._usual_now + 1))
+        crowd = float(np.clip(crowd, self._least_crowd, self._most_crowd))  # beyond what was seen nothing is known
+        features = self._features(asked, which, step, np.full(len(which), crowd))
         with threadpool_limits(limits=1):
             hazard = expit(self._model.decision_function(features) + self._level).reshape(len(asked), steps)
         elapsed = np.array([each.elapsed_seconds for each in asked])[:, None]
@@ -104,8 +110,17 @@ class Hazard:
         began = np.searchsorted(self._began, at, side="right")
         return (began - np.searchsorted(self._ended, at, side="right")).astype(float)
 
+    def _usual_load(self, at: np.ndarray) -> np.ndarray:
+        """The mean load of the time before each instant: what slows a desk down is more than it is used to."""
+        first, last = self._began[0], max(at.max(), self._began[0] + 1)
+        moments = np.linspace(first, last, int(np.clip((last - first) / (6 * 3600), 2, 10_000)))
+        so_far = np.append(0.0, np.cumsum(self._load(moments)))
+        places = np.arange(len(moments)) + 1
+        since = np.searchsorted(moments, moments - USUAL_SECONDS)
+        return np.interp(at, moments, (so_far[places] - so_far[since]) / (places - since))
+
     def _features(
-        self, tickets: Sequence[Spell] | Sequence[Asked], which: np.ndarray, step: np.ndarray, load: np.ndarray
+        self, tickets: Sequence[Spell] | Sequence[Asked], which: np.ndarray, step: np.ndarray, crowd: np.ndarray
     ) -> sparse.csr_matrix:
         steps = len(self._edges) - 1
         parts = [_one_hot(step, steps)]
@@ -115,8 +130,7 @@ class Hazard:
             if read is _COLUMNS[0]:
                 phase = step * PHASES // steps
                 parts.append(_one_hot(np.where(place < 0, -1, place * PHASES + phase), len(values) * PHASES))
-        crowd = np.log((load + 1) / (self._usual_load + 1))[:, None]
-        parts.append(sparse.csr_matrix(np.hstack([crowd, (load[:, None] > self._load_levels).astype(float)])))
+        parts.append(sparse.csr_matrix(np.column_stack([crowd, (crowd[:, None] > self._crowd_levels).astype(float)])))
         return sparse.hstack(parts).tocsr()
 
 
