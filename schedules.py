@@ -10,11 +10,12 @@ from periodiq import cron
 
 from actors.kb import reconcile_kb, resume_indexing
 from actors.sla import extend_calendars, recount_clocks, sweep_slas
-from actors.tickets import retrain_triage
+from actors.tickets import predict_open_slas, retrain_triage
 from actors.upkeep import clean_up, snapshot_metrics
 
 TIMETABLE: dict[Actor, str] = {
     sweep_slas: "* * * * *",  # clocks that crossed a threshold, told within the minute
+    predict_open_slas: "*/15 * * * *",  # what may breach, now that time has passed
     resume_indexing: "*/5 * * * *",  # articles that are due and whose message was lost
     reconcile_kb: "20 * * * *",  # articles, chunks and vectors compared, repaired, counted
     retrain_triage: "40 * * * *",  # enough new labels whose message was lost

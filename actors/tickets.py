@@ -9,7 +9,7 @@ import dramatiq
 from brokers import in_transaction
 from desk import database, log, organizations
 from desk.errors import InvalidInput, ModelUnavailable, NotFound
-from desk.tickets import jobs, offering, results, retraining, risk_history, similar, triage_models
+from desk.tickets import forecast, jobs, offering, results, retraining, risk_history, similar, triage_models
 
 QUEUE = "tickets"
 THROWS = (NotFound, InvalidInput)  # trying again would not help
@@ -82,11 +82,35 @@ def read_sentiment(organization_id: str, ticket_id: str) -> None:
 def predict_sla(organization_id: str, ticket_id: str) -> None:
     """The probability of a breach, or why there is none."""
     organization = organizations.identifier(organization_id, "organization")
-    with database.transaction(organization) as connection:
-        found = risk_history.of_ticket(connection, organization, ticket_id)
+    found = risk_history.of_ticket(organization, ticket_id)
     with in_transaction(organization) as connection:
         results.keep_prediction(connection, organization, organizations.identifier(ticket_id, "ticket"), found)
     logger.info("breach_predicted", ticket_id=ticket_id, probability=found.probability, reason=found.reason)
+
+
+@dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=MODEL_MS)
+def predict_open_slas(organization_id: str | None = None) -> None:
+    """All running clocks of an organization anew, since time has passed, and its forecast.
+
+    Without an organization: one message for each that has predictions switched on. Batches commit as they go; cut off
+    and run again, each prediction stands there once.
+    """
+    if organization_id is None:
+        with in_transaction() as connection:
+            for each in risk_history.organizations_that_predict(connection):
+                predict_open_slas.send_with_options(args=(str(each),), unique_key=f"predict_open_slas:{each}")
+        return
+    organization = organizations.identifier(organization_id, "organization")
+    predicted = 0
+    for batch in risk_history.of_running_clocks(organization):
+        with database.transaction(organization) as connection:
+            predicted += results.keep_predictions(connection, organization, batch)
+    with in_transaction(organization) as connection:
+        organizations.name_of(connection, organization)
+        found = forecast.take(connection, organization)
+    logger.info(
+        "breaches_forecast", organization_id=organization_id, clocks=predicted, expected=found.expected, late=found.late
+    )
 
 
 @dramatiq.actor(queue_name=QUEUE, throws=THROWS, time_limit=FIRST_FIT_MS)

@@ -27,6 +27,7 @@ from desk.sla.sweep import sweep as sweep_all
 from desk.sla.urgent import USUAL
 from desk.sla.urgent import urgent as most_urgent
 from desk.sla.verdict import Verdict, judge, side_by_side, summary
+from desk.tickets import forecast
 
 app = typer.Typer(no_args_is_help=True, help="SLA clocks: deadlines, notices, and what a policy would have made of it.")
 sla_published.register(app)
@@ -141,6 +142,38 @@ def urgent(
         rows = most_urgent(connection, organization_id, top)
     names = ("due_at", "time_to_breach_minutes", "business_minutes_left", "metric", "priority", "assignee", "subject")
     show_json(rows) if as_json else show_table(f"Most urgent of {org}", rows, names)
+
+
+@app.command()
+def risk(
+    org: Organization,
+    top: Annotated[int, typer.Option(help="How many clocks at the most.", metavar="N")] = forecast.USUAL,
+    as_json: AsJson = False,
+) -> None:
+    """The running clocks that are most likely to breach, and how many of all are expected to.
+
+    A probability is the organization's own: how its comparable tickets went on after as much time as this one has used.
+    Without one there is a reason, such as too little history. Predictions are made anew every quarter of an hour.
+    """
+    organization_id = named(org)
+    with database.transaction(organization_id) as connection:
+        found = forecast.current(connection, organization_id)
+        rows = forecast.at_risk(connection, organization_id, top)
+    if as_json:
+        return show_json({"forecast": asdict(found), "clocks": rows})
+    names = ("ticket_id", "subject", "priority", "due_at", "sla_risk_score", "sla_risk_reason")
+    show_table(f"Most likely to breach, of {org}", rows, names)
+    expected = (
+        "Nothing can be said of how many will breach"
+        if found.expected is None
+        else f"{found.expected:g} of {found.predicted} clocks are expected to breach (nine times of ten "
+        f"{found.low} to {found.high})"
+    )
+    console.print(
+        f"{expected}; {found.running - found.predicted} clocks without a probability, {found.late} late already.",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()

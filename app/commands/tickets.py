@@ -1,6 +1,7 @@
-"""`atum tickets`: tickets from a file into the desk."""
+"""`atum tickets`: tickets from a file into the desk, those that are alike, figures of all."""
 
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -9,14 +10,25 @@ import typer
 from rich.markup import escape
 
 from app.commands import categories, rules, ticket_show, triage
-from app.commands.organization import CreateOrg, of_import
-from app.output import AsJson, console, errors, progress, show_json
+from app.commands.organization import CreateOrg, named, of_import
+from app.output import AsJson, console, errors, progress, show_json, show_table
 from desk import database, organizations
 from desk.errors import InvalidInput, ModelUnavailable
 from desk.tickets import imports, similar, vectors
 from desk.tickets.examples import NEWEST
+from desk.upkeep import snapshot
+from desk.upkeep.snapshot import USUAL
 
 SHOWN_REFUSALS = 20
+
+
+class Buckets(StrEnum):
+    """Over how long figures are taken together."""
+
+    hour = "hour"
+    day = "day"
+    week = "week"
+
 
 app = typer.Typer(no_args_is_help=True, help="Tickets: import them, and read what the jobs found out about them.")
 ticket_show.register(app)
@@ -114,6 +126,44 @@ def similar_(
         )
         if near.resolution:
             console.print(f"   {escape(' '.join(near.resolution.split())[:300])}\n", highlight=False)
+
+
+@app.command()
+def metrics(
+    org: Annotated[str, typer.Option("--org", help="The organization's name.", metavar="NAME")],
+    bucket: Annotated[
+        Buckets, typer.Option(help="hour: as kept by the hourly job; day, week: worked out now.")
+    ] = Buckets.hour,
+    last: Annotated[
+        int, typer.Option(help="How many, the newest first; the newest has not ended.", metavar="N")
+    ] = USUAL,
+    as_json: AsJson = False,
+) -> None:
+    """Figures of the tickets per hour, day or week of UTC: what came, how fast it was answered and solved, targets met.
+
+    A figure over nothing is null. --json has more: tickets by status and priority, load of each agent, targets by
+    metric.
+    """
+    organization_id = named(org)
+    with database.transaction(organization_id) as connection:
+        rows = snapshot.read(connection, organization_id, bucket.value, last)
+    if as_json:
+        show_json(rows)
+        return
+    names = {
+        "created": "created", "resolutions": "resolved", "first_response_seconds_p50": "answered p50",
+        "first_response_seconds_p95": "p95", "resolution_seconds_p50": "resolved p50",
+        "resolution_seconds_p95": "p95 ", "sla_compliance": "targets met",
+    }  # fmt: skip
+    show_table(
+        f"Tickets of {org}, seconds",
+        [{bucket.value: row["bucket_start"], "open": _sum(row["open_by_priority"]),
+          **{shown: row[name] for name, shown in names.items()}} for row in rows],
+    )  # fmt: skip
+
+
+def _sum(counts: dict[str, int] | None) -> int | None:
+    return sum(counts.values()) if counts else None
 
 
 def _embed(organization_id: UUID) -> int | None:

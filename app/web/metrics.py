@@ -80,6 +80,7 @@ class Tables(Collector):
             with glance(timeout_seconds=SCRAPE_TIMEOUT_SECONDS) as cursor:
                 yield from _desk(cursor)
                 yield from _sweep(cursor)
+                yield from _risk(cursor)
                 yield from _notices(cursor)
                 yield _triage(cursor)
             up = 1
@@ -187,6 +188,16 @@ def _sweep(cursor: Any) -> Iterator[Metric]:
     for name, meaning in _SWEEP_FIGURES.items():
         if row.get(name) is not None:
             yield GaugeMetricFamily(f"atum_sla_sweep_{name}", meaning, value=row[name])
+
+
+def _risk(cursor: Any) -> Iterator[Metric]:
+    cursor.execute(statement("app.web", "risk_figures"))
+    row = cursor.fetchone()
+    if row["expected"] is not None:
+        meaning = "Breaches expected among the running clocks of all organizations; absent without a forecast."
+        yield GaugeMetricFamily("atum_sla_breaches_expected", meaning, value=row["expected"])
+    meaning = "Running clocks that are not late and have no probability, by the newest forecasts."
+    yield GaugeMetricFamily("atum_sla_clocks_unpredicted", meaning, value=row["unpredicted"])
 
 
 def _notices(cursor: Any) -> Iterator[Metric]:

@@ -1,16 +1,19 @@
 """Tickets: POST /api/v1/tickets makes one, GET …/{id} tells all about it, PATCH …/{id} is what a person changes.
 
 The jobs that a new ticket or a change needs are sent by trigger, in the transaction that stores it.
+
+GET /api/v1/tickets/metrics: figures of an organization's tickets per hour, day or week.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.web.fields import Line, Text, organization_id
 from desk import database
 from desk.tickets import changing, findings, store
+from desk.upkeep import snapshot
 
 router = APIRouter(prefix="/api/v1")
 
@@ -51,6 +54,15 @@ def create(ticket: NewTicket) -> dict[str, Any]:
             connection, organization, **ticket.model_dump(exclude={"organization"}, exclude_none=True)
         )
     return {"id": ticket_id, "organization": ticket.organization, "status": "new"}
+
+
+@router.get("/tickets/metrics")
+def metrics(
+    org: Line, bucket: snapshot.Bucket = "hour", last: Annotated[int, Query(ge=1)] = snapshot.USUAL
+) -> dict[str, Any]:
+    """The `last` buckets of UTC, the newest first. Hours as the hourly job left them; a figure over nothing is null."""
+    with database.transaction(organization := organization_id(org)) as connection:
+        return {"organization": org, "bucket": bucket, "buckets": snapshot.read(connection, organization, bucket, last)}
 
 
 @router.get("/tickets/{ticket_id}")

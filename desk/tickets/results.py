@@ -4,6 +4,7 @@ Promises: a result is written for the revision it was made from, or not at all: 
 An edit in the meantime has sent another message, which will write its own. Written twice, it stands there once.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, astuple
 from datetime import datetime
 from typing import Any
@@ -151,6 +152,18 @@ def keep_prediction(connection: Connection, organization_id: UUID, ticket_id: UU
                 "basis": Json(found.basis),
             },
         )
+
+
+def keep_predictions(connection: Connection, organization_id: UUID, found: Sequence[tuple[UUID, Prediction]]) -> int:
+    """Replace the predictions of many tickets, those that are gone left out; how many were kept."""
+    rows = [
+        (organization_id, ticket_id, each.probability, each.reason, Json(each.basis)) for ticket_id, each in found
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        kept = execute_values(
+            cursor, statement("desk.tickets", "keep_predictions"), rows, page_size=len(rows) or 1, fetch=True
+        )
+    return len(kept)
 
 
 def _current(connection: Connection, ticket: Ticket) -> Ticket | None:

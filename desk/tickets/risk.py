@@ -1,26 +1,48 @@
-"""How likely a ticket is to breach its resolution target, from the organization's own closed tickets.
+"""How likely a running clock is to breach: the words, and when there is no number to give. Pure.
 
-Pure: of comparable tickets that were still open after the time that this one has been open, the share that stayed open
-beyond the target. Comparable: same priority and category, then same priority, then all; each level leans on the wider
-one with the weight of `SHRINKAGE` tickets, so that two odd tickets prove nothing.
+A ticket's life is a row of spells: in each its priority, category and assignee stayed the same. What a ticket was
+while it waited counts for that time, not what it had become when it was closed: a ticket that is raised to urgent
+because it is late says nothing of those that were urgent from the start. Tickets that are still open count for the
+time that they have stood.
+
+Times are seconds of the clock's calendar, pauses taken out; instants (`…_at`) are seconds since 1970.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 LEAST_HISTORY = 50  # closed tickets
 LEAST_AS_OLD = 10  # of them, those that were open as long as this one is
-SHRINKAGE = 10
 
 
 @dataclass(frozen=True)
-class Closed:
-    """One closed ticket of the organization: how long it was open, in seconds of the clock's calendar."""
+class Spell:
+    """From `since_seconds` to `seconds` of a ticket's clock; `closed`: it ended there. By default a whole life."""
 
     priority: str
     category: str | None
-    open_seconds: float
+    seconds: float
+    assignee: str | None = None
+    since_seconds: float = 0.0
+    closed: bool = True
+    started_at: float = 0.0  # the ticket's clock
+    began_at: float = 0.0  # this spell
+    ended_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A running clock."""
+
+    priority: str
+    category: str | None
+    elapsed_seconds: float
+    target_seconds: float
+    assignee: str | None = None
+    started_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -32,32 +54,56 @@ class Prediction:
     basis: dict[str, Any] = field(default_factory=dict)
 
 
-def predict(
-    history: Sequence[Closed], priority: str, category: str | None, elapsed_seconds: float, target_seconds: float
-) -> Prediction:
-    """The probability that a ticket open for `elapsed_seconds` stays open beyond `target_seconds`."""
-    basis: dict[str, Any] = {"closed_tickets": len(history), "elapsed_seconds": round(elapsed_seconds, 3)}
-    basis["target_seconds"] = round(target_seconds, 3)
-    if elapsed_seconds >= target_seconds:
-        return Prediction(1.0, None, basis | {"already": "breached"})
-    if len(history) < LEAST_HISTORY:
-        return Prediction(
-            None, f"insufficient history: {len(history)} closed tickets, {LEAST_HISTORY} are needed", basis
-        )
-    as_old = [closed for closed in history if closed.open_seconds > elapsed_seconds]
-    basis["open_as_long"] = len(as_old)
-    if len(as_old) < LEAST_AS_OLD:
-        reason = f"insufficient history: {len(as_old)} closed tickets were open this long, {LEAST_AS_OLD} are needed"
-        return Prediction(None, reason, basis)
-    same_priority = [closed for closed in as_old if closed.priority == priority]
-    same_both = [closed for closed in same_priority if category is not None and closed.category == category]
-    probability = _late(as_old, target_seconds) / len(as_old)
-    for name, group in (("same_priority", same_priority), ("same_priority_and_category", same_both)):
-        late = _late(group, target_seconds)
-        basis[name] = {"tickets": len(group), "late": late}
-        probability = (late + SHRINKAGE * probability) / (len(group) + SHRINKAGE)
-    return Prediction(round(probability, 4), None, basis)
+class Model(Protocol):
+    """What has learnt from spells."""
+
+    def late(self, asked: Sequence[Asked], open_tickets: int) -> tuple[np.ndarray, list[dict[str, Any]]]:
+        """The probability that each stays open beyond its target, given the time so far and how many tickets of the
+        organization are open, and what that rests on."""
 
 
-def _late(group: Sequence[Closed], target_seconds: float) -> int:
-    return sum(closed.open_seconds > target_seconds for closed in group)
+class History:
+    """An organization's spells, with the model that learnt from them; no model below `LEAST_HISTORY` closed tickets."""
+
+    def __init__(self, spells: Sequence[Spell], model: Model | None) -> None:
+        self._closed_after = np.sort([spell.seconds for spell in spells if spell.closed])
+        self._model = model
+
+    @property
+    def closed_tickets(self) -> int:
+        """How many of the spells ended with the ticket."""
+        return len(self._closed_after)
+
+    def predict(self, asked: Sequence[Asked], open_tickets: int = 0) -> list[Prediction]:
+        """A prediction for each clock, in their order; `open_tickets`: how many the organization has at this moment."""
+        found = [self._without_model(each) for each in asked]
+        open_ones = [i for i, each in enumerate(found) if each is None]
+        if open_ones and self._model is not None:
+            said, bases = self._model.late([asked[i] for i in open_ones], open_tickets)
+            for i, probability, basis in zip(open_ones, said, bases, strict=True):
+                found[i] = Prediction(round(float(probability), 4), None, self._basis(asked[i]) | basis)
+        return [each for each in found if each is not None]
+
+    def _without_model(self, asked: Asked) -> Prediction | None:
+        basis = self._basis(asked)
+        if asked.elapsed_seconds >= asked.target_seconds:
+            return Prediction(1.0, None, basis | {"already": "breached"})
+        if self._model is None:
+            reason = f"insufficient history: {self.closed_tickets} closed tickets, {LEAST_HISTORY} are needed"
+            return Prediction(None, reason, basis)
+        if basis["open_as_long"] < LEAST_AS_OLD:
+            reason = (
+                f"insufficient history: {basis['open_as_long']} closed tickets were open this long, "
+                f"{LEAST_AS_OLD} are needed"
+            )
+            return Prediction(None, reason, basis)
+        return None
+
+    def _basis(self, asked: Asked) -> dict[str, Any]:
+        as_long = self.closed_tickets - int(np.searchsorted(self._closed_after, asked.elapsed_seconds, side="right"))
+        return {
+            "closed_tickets": self.closed_tickets,
+            "open_as_long": as_long,
+            "elapsed_seconds": round(asked.elapsed_seconds, 3),
+            "target_seconds": round(asked.target_seconds, 3),
+        }

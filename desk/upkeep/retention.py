@@ -1,9 +1,8 @@
 """The end of what has been kept long enough, in small batches, each a transaction of its own.
 
-Per organization and by its settings: finished messages, mails and posts that have ended, ticket events, notifications,
-audit rows. For everybody: ticks, worker
-processes and sweeps long gone, finished messages of no organization. Dead letters stay until a person retries or
-discards them.
+Per organization and by its settings: finished messages, mails and posts that have ended, ticket events,
+notifications, audit rows, hourly figures. For everybody: ticks, worker processes and sweeps long gone, finished
+messages of no organization. Dead letters stay until a person retries or discards them.
 """
 
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ class Cleaned:
     deliveries: int = 0
     notifications: int = 0
     deflections: int = 0
+    snapshots: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ def clean_up(organization_id: UUID) -> Cleaned:
         _delete("clean_dispatches", organization_id) + _delete("clean_dropped", organization_id),
         _delete("clean_notifications", organization_id),
         _delete("clean_deflections", organization_id),
+        _delete("clean_snapshots", organization_id),
     )
 
 

@@ -11,14 +11,20 @@ from sla_desk import POLICY
 
 from desk import database
 from desk.sla.policies import publish
-from desk.tickets.risk import Closed, predict
+from desk.tickets.risk import Asked, Prediction, Spell
+from desk.tickets.risk_history import fit
 
 AROUND_THE_CLOCK = {key: value for key, value in POLICY.items() if key != "calendar"}
+SWITCHES_OFF = "update organization_settings set triage = false, suggest = false, draft = false, sentiment = false"
 PREDICTION = "select probability, reason, basis from breach_predictions where ticket_id = %s"
 
 
-def closed(count: int, hours: float, priority: str = "medium", category: str | None = None) -> list[Closed]:
-    return [Closed(priority, category, hours * 3600) for _ in range(count)]
+def closed(count: int, hours: float, priority: str = "medium", category: str | None = None) -> list[Spell]:
+    return [Spell(priority, category, hours * 3600) for _ in range(count)]
+
+
+def predict(history: list[Spell], priority: str, category: str | None, elapsed: float, target: float) -> Prediction:
+    return fit(history, 0.0).predict([Asked(priority, category, elapsed, target)])[0]
 
 
 @pytest.fixture
@@ -96,6 +102,7 @@ def test_a_running_clock_gets_its_probability(organization: UUID, policy, histor
 
 
 def test_without_a_running_clock_it_says_so(organization: UUID, policy, history, ticket, run_jobs, ask):
+    ask(SWITCHES_OFF)
     made = ticket("The hub blinks red")
     ask(
         "select pgbroker.enqueue('predict_sla', args => jsonb_build_array(%s::text, %s::text), queue => 'tickets')",

@@ -1,13 +1,20 @@
 """Hourly figures are worked back from the rows; what was kept long enough goes, and nothing else."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from builders import new_organization
+from fastapi.testclient import TestClient
+from sla_desk import POLICY, Desk
+from typer.testing import CliRunner
 
 import actors.upkeep
+from app.commands.tickets import app
+from app.web.application import build
 from desk import database
+from desk.errors import InvalidInput
 from desk.upkeep import retention, snapshot
 
 HOUR = datetime(2026, 3, 2, 10, tzinfo=UTC)
@@ -94,6 +101,93 @@ def test_taken_twice_it_stands_there_once_with_the_same_figures(organization: UU
     first = take(organization)
     assert take(organization, now=LATER + timedelta(days=30)) == first
     assert ask("select bucket_start, data from metric_snapshots") == [(HOUR, first)]
+
+
+def test_status_and_priority_are_crossed_and_targets_told_apart_by_metric(owner, organization: UUID, at):
+    desk = Desk(owner, organization)
+    desk.publish({key: value for key, value in POLICY.items() if key != "calendar"})
+    met = desk.ticket(HOUR - timedelta(hours=1), status="accepted", priority="high")
+    missed = desk.ticket(HOUR - timedelta(hours=9), status="accepted")
+    desk.say(met, HOUR - timedelta(minutes=55), "agent")
+    desk.say(missed, HOUR + timedelta(minutes=1), "agent")
+    for ticket in (met, missed):
+        desk.move(ticket, HOUR + timedelta(minutes=5), status="resolved")
+    at(1, (2, "priority", "urgent"))
+    found = take(organization)
+    assert found["tickets_by_status_and_priority"] == {"resolved": {"high": 1, "medium": 1}, "new": {"urgent": 1}}
+    assert found["sla_clocks_stopped"] == 3  # one answer came before the hour
+    assert found["sla_compliance"] == pytest.approx(1 / 3)
+    assert found["sla_compliance_by_metric"] == {"resolution": 0.5, "first_response": 0.0}
+
+
+def test_hours_that_were_missed_are_made_up_for(organization: UUID, ask):
+    now = HOUR + timedelta(minutes=20)
+    with database.transaction(organization) as connection:
+        snapshot.take_current(connection, organization, now)
+        snapshot.take_current(connection, organization, now + timedelta(hours=5))
+        snapshot.take_current(connection, organization, now + timedelta(hours=5))
+    starts = ask("select bucket_start from metric_snapshots order by 1")
+    assert starts == [HOUR + timedelta(hours=number) for number in range(-1, 6)]
+    with database.transaction(organization) as connection:
+        snapshot.take_current(connection, organization, now + timedelta(days=90))
+    assert ask("select count(*) from metric_snapshots") == [7 + 7 * 24 + 1]
+
+
+def test_days_and_weeks_are_worked_out_from_the_raw_times(organization: UUID, ask):
+    monday = HOUR.replace(hour=0)  # 2 March 2026
+    for minutes in range(1, 21):
+        made = monday + timedelta(hours=minutes % 3)
+        ask(
+            "insert into tickets (organization_id, subject, status, created_at, first_response_at)"
+            " values (%s, 'x', 'accepted', %s, %s)", organization, made, made + timedelta(minutes=minutes),
+        )  # fmt: skip
+    now = monday + timedelta(days=8, hours=3)
+    with database.transaction(organization) as connection:
+        days = snapshot.read(connection, organization, "day", 9, now)
+        weeks = snapshot.read(connection, organization, "week", 2, now)
+        assert snapshot.read(connection, organization, "hour", 5, now) == []
+        with pytest.raises(InvalidInput, match="last: 93 is not between 1 and 92"):
+            snapshot.read(connection, organization, "day", 93, now)
+    assert [row["bucket_start"] for row in days] == [monday + timedelta(days=8 - number) for number in range(9)]
+    assert days[0]["bucket_end"] == now
+    assert (days[8]["created"], days[8]["first_response_seconds_p50"]) == (20, pytest.approx(10.5 * 60))
+    assert (days[0]["created"], days[0]["first_response_seconds_p50"]) == (0, None)
+    assert [row["bucket_start"] for row in weeks] == [monday + timedelta(days=7), monday]
+    assert weeks[1]["first_response_seconds_p95"] == pytest.approx(19.05 * 60)
+
+
+def test_command_and_api_read_what_the_tick_has_kept(organization: UUID, ticket, run_jobs, ask):
+    ask("update organization_settings set triage = false, suggest = false, draft = false, sentiment = false")
+    ticket("The hub blinks red", priority="high")
+    actors.upkeep.snapshot_metrics.send()
+    run_jobs("upkeep")
+    arguments = ["metrics", "--org", "Acme", "--last", "2"]
+    rows = json.loads(CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False).stdout)
+    assert len(rows) == 2
+    newest = next(row for row in rows if row["created"])
+    assert newest["tickets_by_status_and_priority"] == {"new": {"high": 1}}
+    assert newest["sla_compliance"] is None
+    for bucket in ("hour", "day", "week"):
+        shown = CliRunner().invoke(app, [*arguments, "--bucket", bucket], catch_exceptions=False)
+        assert "targets met" in " ".join(shown.stdout.split())
+    with TestClient(build(), client=("127.0.0.1", 50000)) as client:
+        answer = client.get("/api/v1/tickets/metrics", params={"org": "Acme", "bucket": "day", "last": 1}).json()
+        assert (answer["bucket"], answer["buckets"][0]["created"]) == ("day", 1)
+        assert client.get("/api/v1/tickets/metrics", params={"org": "Acme", "bucket": "moon"}).status_code == 422
+        assert client.get("/api/v1/tickets/metrics", params={"org": "Acme", "last": 5000}).status_code == 422
+        assert client.get("/api/v1/tickets/metrics", params={"org": "Nobody"}).status_code == 404
+
+
+def test_figures_go_after_the_days_of_the_audit(owner, organization: UUID, ask):
+    other = new_organization(owner, "Other")
+    for of in (organization, other):
+        ask(
+            "insert into metric_snapshots (organization_id, bucket_start, data)"
+            " select %s, now() - make_interval(days => d), '{}' from unnest(array[1, 20]) d", of,
+        )  # fmt: skip
+    ask("update organization_settings set keep_audit_days = 10 where organization_id = %s", organization)
+    assert retention.clean_up(organization).snapshots == 1
+    assert ask("select count(*) from metric_snapshots where organization_id = %s", other) == [2]
 
 
 def test_the_tick_takes_two_buckets_for_every_organization(owner, organization: UUID, run_jobs, ask):

@@ -8,7 +8,7 @@ with pressing as materialized (
      limit %(limit)s
 )
 select s.ticket_id::text, t.subject, t.assignee, t.status, s.metric, s.cycle, s.state, s.priority, s.due_at,
-       s.time_to_breach_minutes, s.business_minutes_left::float8, s.percent_used::float8
+       s.time_to_breach_minutes, s.business_minutes_left::float8, s.percent_used::float8, s.sla_risk_score, s.sla_risk_reason
   from pressing p
  cross join lateral (select * from ticket_sla v
                       where (v.ticket_id, v.metric, v.cycle) = (p.ticket_id, p.metric, p.cycle) offset 0) s

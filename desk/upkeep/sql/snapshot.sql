@@ -1,5 +1,5 @@
 -- One organization's figures for one bucket, as one row. Called by desk.upkeep.snapshot; indexes: tickets_by_status,
--- ticket_events_by_age, tickets_resolved, primary key of sla_clocks.
+-- tickets_resolved, ticket_events_by_age, sla_clocks_stopped.
 --
 -- What was open, and whose, at the end of the bucket is worked back from the tickets as they are and the changes since:
 -- the first change after that instant tells what held before it. So a bucket may be computed at any later time, twice, with
@@ -31,14 +31,19 @@ with later as (
      where organization_id = %(organization_id)s
        and resolved_at >= %(bucket_start)s and resolved_at < %(bucket_end)s and resolved_at > created_at
 ), clocks as (
-    select count(*), avg((outcome = 'met')::integer)::double precision as met
+    select metric, count(*) as n, count(*) filter (where outcome = 'met') as met
       from sla_clocks
      where organization_id = %(organization_id)s and stopped_at >= %(bucket_start)s and stopped_at < %(bucket_end)s
+     group by 1
 )
 select (select jsonb_object_agg(status, n) from (select status, count(*) n from standing group by 1) g) as tickets_by_status,
        (select jsonb_object_agg(priority, n)
           from (select priority, count(*) n from standing where status not in ('resolved', 'closed') group by 1) g)
            as open_by_priority,
+       (select jsonb_object_agg(status, by_priority)
+          from (select status, jsonb_object_agg(priority, n) as by_priority
+                  from (select status, priority, count(*) n from standing group by 1, 2) pair group by 1) g)
+           as tickets_by_status_and_priority,
        (select count(*) from tickets where organization_id = %(organization_id)s
            and created_at >= %(bucket_start)s and created_at < %(bucket_end)s) as created,
        (select count from first_responses) as first_responses,
@@ -47,8 +52,9 @@ select (select jsonb_object_agg(status, n) from (select status, count(*) n from 
        (select count from resolutions) as resolutions,
        (select p[1] from resolutions) as resolution_seconds_p50,
        (select p[2] from resolutions) as resolution_seconds_p95,
-       (select count from clocks) as sla_clocks_stopped,
-       (select met from clocks) as sla_compliance,
+       (select coalesce(sum(n), 0)::bigint from clocks) as sla_clocks_stopped,
+       (select sum(met)::double precision / nullif(sum(n), 0) from clocks) as sla_compliance,
+       (select jsonb_object_agg(metric, met::double precision / n) from clocks) as sla_compliance_by_metric,
        (select jsonb_object_agg(assignee, n)
           from (select assignee, count(*) n from standing
                  where assignee is not null and status not in ('resolved', 'closed') group by 1) g) as agent_load
