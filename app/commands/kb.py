@@ -28,18 +28,19 @@ POLL_SECONDS = 0.3
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="A folder of Markdown, or a .jsonl file.")],
+    path: Annotated[Path, typer.Argument(help="A folder of .md, .html and .txt files, or a .jsonl file.")],
     org: Organization,
     create_org: CreateOrg = True,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good ones of a source with bad ones.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait until a worker has made all of it searchable.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import a help centre: a folder of Markdown, or JSONL with id,title,body_md[,category,lang,visibility,status].
+    """Import a help centre: a folder of Markdown, HTML and text, or JSONL with
+    id,title,body_md[,category,lang,visibility,status].
 
     Takes all of it or nothing, unless --skip-bad. Articles that say the same as before are not touched. In a folder
-    the category is the subfolder, the id the path without .md, the title the first heading; a front matter may say
-    otherwise.
+    the category is the subfolder, the id the path without its ending, the title the first heading, of plain text the
+    first line; a front matter, in HTML <meta name= content=>, may say otherwise.
     """
     reading = importing.read(path, skip_bad=skip_bad)
     organization = of_import(org, create_org)

@@ -35,6 +35,7 @@ def main() -> int:
     if not console.is_terminal:
         console.width = 120
     lines: dict[str, list[Line]] = {}
+    os.environ["ATUM_LOG_LEVEL"] = "WARNING"  # of this process; workers tell what they did
     os.environ["ATUM_EMBED_MODEL_DIR"] = str(model.ensure())  # workers have another ATUM_HOME
     settings.cache_clear()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

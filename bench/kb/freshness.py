@@ -94,8 +94,8 @@ def seconds_until_found(organization: UUID, word: str) -> float:
 
     def found() -> bool:
         with database.transaction(organization) as connection:
-            hits = kb.search(connection, organization, f"where is the part {word} kept", top=1)
-        return bool(hits) and word in hits[0].passage
+            hits = kb.search(connection, organization, f"where is the part {word} kept", top=100)
+        return any(word in hit.passage for hit in hits)  # whether it is the best one is another bench's question
 
-    wait(found, f"search finds {word}", pause_seconds=0.01)
+    wait(found, f"search finds {word}", pause_seconds=0.01, longest_seconds=60)
     return time.monotonic() - began
