@@ -1,5 +1,6 @@
 """`atum kb`: help centres in, questions answered, how the index stands."""
 
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +9,8 @@ from uuid import UUID
 
 import typer
 from rich.markup import escape
+from rich.padding import Padding
+from rich.text import Text
 
 from app import bell
 from app.commands import kb_models
@@ -23,6 +26,8 @@ kb_models.register(app)
 Organization = Annotated[str, typer.Option("--org", help="The organization's name.")]
 
 HINT_AFTER_SECONDS = 15
+WORD = re.compile(r"\w+")
+SHORTEST_SHOWN = 3  # letters of a word of the question that is worth a colour
 POLL_SECONDS = 0.3
 
 
@@ -104,6 +109,8 @@ def search_(
     org: Organization,
     top: Annotated[int, typer.Option(min=1, max=100, help="How many articles at the most.")] = 3,
     internal: Annotated[bool, typer.Option("--internal", help="Internal articles, too.")] = False,
+    language: Annotated[str | None, typer.Option(help="Only articles in this language: en, pt-BR.")] = None,
+    category: Annotated[str | None, typer.Option(help="Only articles of this category.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """The articles that answer a question, best first, or none if none does."""
@@ -111,7 +118,9 @@ def search_(
         organization = organizations.find(connection, org)
     visibility = ("public", "internal") if internal else ("public",)
     with database.transaction(organization) as connection:
-        hits = search(connection, organization, text, top=top, visibility=visibility)
+        hits = search(
+            connection, organization, text, top=top, visibility=visibility, language=language, category=category
+        )
     if as_json:
         show_json([asdict(hit) for hit in hits])
         return
@@ -120,9 +129,19 @@ def search_(
     for position, hit in enumerate(hits, start=1):
         where = " › ".join([hit.title, *(heading for heading in hit.heading_path if heading != hit.title)])
         console.print(f"[bold]{position}. {escape(where)}[/] [dim]{escape(hit.external_id)} {hit.score:.2f}[/]")
-        console.print(f"   {escape(' '.join(hit.excerpt.split()))}\n", highlight=False)
+        console.print(_excerpt(hit.excerpt, text), "", sep="\n", highlight=False)
     if hits and hits[0].similarity is None:
         errors.print("By words alone: there are no vectors here. `atum doctor` says why.", style="yellow")
+
+
+def _excerpt(excerpt: str, question: str) -> Padding:
+    """The words that answer, those of the question among them in bold."""
+    shown = Text(" ".join(excerpt.split()))
+    asked = {word.casefold() for word in WORD.findall(question) if len(word) >= SHORTEST_SHOWN}
+    for word in WORD.finditer(shown.plain):
+        if word[0].casefold() in asked:
+            shown.stylize("bold green", *word.span())
+    return Padding(shown, (0, 0, 0, 3))
 
 
 def _wait(organization: UUID) -> None:

@@ -203,4 +203,7 @@ def test_status_and_search_show_what_is_there(kb, tmp_path):
     found = json.loads(run("search", "how can I return a product", "--org", "Acme", "--json").stdout)
     assert [hit["external_id"] for hit in found] == ["returns"]
     assert "Send something back" in run("search", "how can I return a product", "--org", "Acme").stdout
+    assert "label" in run("search", "Which LABEL for the box?", "--org", "Acme", "--language", "en").stdout
+    assert "Nothing relevant" in run("search", "Which label?", "--org", "Acme", "--language", "es").stdout
+    assert "Nothing relevant" in run("search", "Which label?", "--org", "Acme", "--category", "none").stdout
     assert "Nothing relevant" in run("search", "who won the world cup", "--org", "Acme").stdout
