@@ -26,7 +26,7 @@ def search(
     org: Line,
     q: Line,
     top: Annotated[int, Query(ge=1, le=20)] = 3,
-    visibility: Annotated[Literal["public", "internal", "all"], Query(description="for agents: internal, all")] = "public",
+    visibility: Annotated[Literal["public", "internal", "all"], Query(description="for agents: all")] = "public",
     language: Annotated[Line | None, Query(description="of the article: en, pt-BR")] = None,
     category: Annotated[Line | None, Query(description="of the article")] = None,
 ) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""`python -m bench.kb [ROW …]`: what the knowledge base costs, with the real model, real worker processes and an embedded
-Postgres of its own.
+"""`python -m bench.kb [ROW …]`: what the knowledge base costs, with the real model, real worker processes and an
+embedded Postgres of its own.
 
 Contenders run in turns within one run; every line is a median, the span behind it, and what it must and should be.
 """

@@ -44,9 +44,7 @@ class Desk:
         command = [sys.executable, "-m", "dramatiq", "brokers", "actors", "schedules", "-Q", "kb", "-p", "1"]
         with log.open("wb") as output:
             telling = {"ATUM_LOG_FORMAT": "json", "ATUM_LOG_LEVEL": "INFO"}
-            process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **telling}
-            )
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **telling})
         worker = Worker(process, log)
         try:
             wait(lambda: worker.told("job_worker_started"), "the worker has started", worker.check)

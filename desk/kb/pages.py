@@ -48,7 +48,7 @@ def of_html(data: bytes) -> Page:
     shown = soup.find("main") or soup.find("article") or soup.body or soup
     title = _text(soup.title)
     heading = shown.find("h1")
-    if _text(heading):
+    if heading is not None and _text(heading):
         title = _text(heading)
         heading.extract()  # the title is not part of the body, too
     return Page(title, _markdown(shown), _attribute(soup.html, "lang"), _meta(soup))

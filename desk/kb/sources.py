@@ -1,5 +1,5 @@
-"""Where articles are imported from: a folder of Markdown, HTML and plain text, or a JSONL file. Reading only; nothing is
-written here.
+"""Where articles are imported from: a folder of Markdown, HTML and plain text, or a JSONL file. Reading only; nothing
+is written here.
 
 A file's name without its ending is its id, its folder the category, its first heading (of plain text the first line)
 the title. Lines `key: value` between two lines `---` at the top of Markdown say otherwise (title, category, language or
