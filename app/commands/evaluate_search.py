@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    kb: Annotated[Path, typer.Option(help="A folder of Markdown, or JSONL, as `atum kb import` takes it.")],
+    kb: Annotated[Path, typer.Option(help="A folder of articles, or JSONL, as `atum kb import` takes it.")],
     queries: Annotated[Path, typer.Option(help="JSONL: id, text, answerable.")],
     qrels: Annotated[Path, typer.Option(help="TSV: query_id, article_id, grade (0 no, 1 helps, 2 answers).")],
     leg: Annotated[str, typer.Option(help=f"What searches: {', '.join(LEGS)}.")] = "hybrid",

@@ -1,5 +1,6 @@
 """`atum kb`: help centres in, questions answered, how the index stands."""
 
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +9,8 @@ from uuid import UUID
 
 import typer
 from rich.markup import escape
+from rich.padding import Padding
+from rich.text import Text
 
 from app import bell
 from app.commands import kb_models
@@ -23,23 +26,26 @@ kb_models.register(app)
 Organization = Annotated[str, typer.Option("--org", help="The organization's name.")]
 
 HINT_AFTER_SECONDS = 15
+WORD = re.compile(r"\w+")
+SHORTEST_SHOWN = 3  # letters of a word of the question that is worth a colour
 POLL_SECONDS = 0.3
 
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="A folder of Markdown, or a .jsonl file.")],
+    path: Annotated[Path, typer.Argument(help="A folder of .md, .html and .txt files, or a .jsonl file.")],
     org: Organization,
     create_org: CreateOrg = True,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good ones of a source with bad ones.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait until a worker has made all of it searchable.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import a help centre: a folder of Markdown, or JSONL with id,title,body_md[,category,lang,visibility,status].
+    """Import a help centre: a folder of Markdown, HTML and text, or JSONL with
+    id,title,body_md[,category,lang,visibility,status].
 
     Takes all of it or nothing, unless --skip-bad. Articles that say the same as before are not touched. In a folder
-    the category is the subfolder, the id the path without .md, the title the first heading; a front matter may say
-    otherwise.
+    the category is the subfolder, the id the path without its ending, the title the first heading, of plain text the
+    first line; a front matter, in HTML <meta name= content=>, may say otherwise.
     """
     reading = importing.read(path, skip_bad=skip_bad)
     organization = of_import(org, create_org)
@@ -103,6 +109,8 @@ def search_(
     org: Organization,
     top: Annotated[int, typer.Option(min=1, max=100, help="How many articles at the most.")] = 3,
     internal: Annotated[bool, typer.Option("--internal", help="Internal articles, too.")] = False,
+    language: Annotated[str | None, typer.Option(help="Only articles in this language: en, pt-BR.")] = None,
+    category: Annotated[str | None, typer.Option(help="Only articles of this category.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """The articles that answer a question, best first, or none if none does."""
@@ -110,7 +118,9 @@ def search_(
         organization = organizations.find(connection, org)
     visibility = ("public", "internal") if internal else ("public",)
     with database.transaction(organization) as connection:
-        hits = search(connection, organization, text, top=top, visibility=visibility)
+        hits = search(
+            connection, organization, text, top=top, visibility=visibility, language=language, category=category
+        )
     if as_json:
         show_json([asdict(hit) for hit in hits])
         return
@@ -119,9 +129,19 @@ def search_(
     for position, hit in enumerate(hits, start=1):
         where = " › ".join([hit.title, *(heading for heading in hit.heading_path if heading != hit.title)])
         console.print(f"[bold]{position}. {escape(where)}[/] [dim]{escape(hit.external_id)} {hit.score:.2f}[/]")
-        console.print(f"   {escape(' '.join(hit.excerpt.split()))}\n", highlight=False)
+        console.print(_excerpt(hit.excerpt, text), "", sep="\n", highlight=False)
     if hits and hits[0].similarity is None:
         errors.print("By words alone: there are no vectors here. `atum doctor` says why.", style="yellow")
+
+
+def _excerpt(excerpt: str, question: str) -> Padding:
+    """The words that answer, those of the question among them in bold."""
+    shown = Text(" ".join(excerpt.split()))
+    asked = {word.casefold() for word in WORD.findall(question) if len(word) >= SHORTEST_SHOWN}
+    for word in WORD.finditer(shown.plain):
+        if word[0].casefold() in asked:
+            shown.stylize("bold green", *word.span())
+    return Padding(shown, (0, 0, 0, 3))
 
 
 def _wait(organization: UUID) -> None:

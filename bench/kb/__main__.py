@@ -1,5 +1,5 @@
-"""`python -m bench.kb [ROW …]`: what the knowledge base costs, with the real model, real worker processes and an embedded
-Postgres of its own.
+"""`python -m bench.kb [ROW …]`: what the knowledge base costs, with the real model, real worker processes and an
+embedded Postgres of its own.
 
 Contenders run in turns within one run; every line is a median, the span behind it, and what it must and should be.
 """
@@ -35,6 +35,7 @@ def main() -> int:
     if not console.is_terminal:
         console.width = 120
     lines: dict[str, list[Line]] = {}
+    os.environ["ATUM_LOG_LEVEL"] = "WARNING"  # of this process; workers tell what they did
     os.environ["ATUM_EMBED_MODEL_DIR"] = str(model.ensure())  # workers have another ATUM_HOME
     settings.cache_clear()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -19,7 +19,12 @@ def articles() -> Iterator[Article]:
     pages = sources.read(SAMPLE).articles
     for number in count(1):
         for page in pages:
-            yield replace(page, external_id=f"{page.external_id}-{number}", title=f"{page.title} {number}")
+            yield replace(
+                page,
+                external_id=f"{page.external_id}-{number}",
+                title=f"{page.title} {number}",
+                visibility="public",  # search is asked as a customer asks
+            )
 
 
 def articles_of_chunks(chunks: int) -> list[Article]:

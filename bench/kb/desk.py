@@ -43,9 +43,8 @@ class Desk:
         log = self.home / f"worker-{time.monotonic_ns()}.log"
         command = [sys.executable, "-m", "dramatiq", "brokers", "actors", "schedules", "-Q", "kb", "-p", "1"]
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, "ATUM_LOG_FORMAT": "json"}
-            )
+            telling = {"ATUM_LOG_FORMAT": "json", "ATUM_LOG_LEVEL": "INFO"}
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **telling})
         worker = Worker(process, log)
         try:
             wait(lambda: worker.told("job_worker_started"), "the worker has started", worker.check)
@@ -123,16 +122,21 @@ def desk(server: EmbeddedServer) -> Iterator[Desk]:
 
 
 def wait(
-    condition: Callable[[], Any], what: str, meanwhile: Callable[[], None] = lambda: None, pause_seconds: float = 0.05
+    condition: Callable[[], Any],
+    what: str,
+    meanwhile: Callable[[], None] = lambda: None,
+    *,
+    pause_seconds: float = 0.05,
+    longest_seconds: float = LONGEST_WAIT_SECONDS,
 ) -> None:
     """Until `condition` holds; `meanwhile` is done before each look.
 
     Raises:
-        RunFailed: it does not hold within an hour.
+        RunFailed: it does not hold within `longest_seconds`.
     """
-    ends_at = time.monotonic() + LONGEST_WAIT_SECONDS
+    ends_at = time.monotonic() + longest_seconds
     while not condition():
         meanwhile()
         if time.monotonic() > ends_at:
-            raise RunFailed(f"waited for an hour until {what}")
+            raise RunFailed(f"waited {longest_seconds:g} seconds until {what}")
         time.sleep(pause_seconds)

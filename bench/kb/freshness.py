@@ -1,4 +1,4 @@
-"""From the commit of an edit until search finds it, with an idle worker process: by the API, which rings, and by SQL."""
+"""From the commit of an edit, by the API, which rings, and by SQL, until search finds it; the worker is idle."""
 
 import random
 import time
@@ -47,9 +47,7 @@ def measure(server: EmbeddedServer, scale: float, rounds: int, progress: Progres
                 for _ in range(edits):
                     for way, edit in ways.items():
                         progress.update(task, description="freshness", advance=1)
-                        time.sleep(
-                            dice.uniform(0.3, LONGEST_IDLE_SECONDS)
-                        )  # so that the worker is idle, and any moment
+                        time.sleep(dice.uniform(0.3, LONGEST_IDLE_SECONDS))  # the moment of an edit
                         word = next(words)
                         edit(with_section(dice.choice(pages), word))
                         waits[way][-1].append(seconds_until_found(organization, word))
@@ -96,8 +94,8 @@ def seconds_until_found(organization: UUID, word: str) -> float:
 
     def found() -> bool:
         with database.transaction(organization) as connection:
-            hits = kb.search(connection, organization, f"where is the part {word} kept", top=1)
-        return bool(hits) and word in hits[0].passage
+            hits = kb.search(connection, organization, f"where is the part {word} kept", top=100)
+        return any(word in hit.passage for hit in hits)  # whether it is the best one is another bench's question
 
-    wait(found, f"search finds {word}", pause_seconds=0.01)
+    wait(found, f"search finds {word}", pause_seconds=0.01, longest_seconds=60)
     return time.monotonic() - began

@@ -1,7 +1,9 @@
-"""Where articles are imported from: a folder of Markdown, or a JSONL file. Reading only; nothing is written here.
+"""Where articles are imported from: a folder of Markdown, HTML and plain text, or a JSONL file. Reading only; nothing
+is written here.
 
-A Markdown file's name without `.md` is its id, its folder the category, its first heading the title. Lines `key: value`
-between two lines `---` at its top say otherwise (title, category, language or lang, visibility, status, id).
+A file's name without its ending is its id, its folder the category, its first heading (of plain text the first line)
+the title. Lines `key: value` between two lines `---` at the top of Markdown say otherwise (title, category, language or
+lang, visibility, status, id), and so does `<meta name="category" content="…">` in the head of a page.
 A JSONL line has id, title, body_md and, where they differ from the defaults, category, lang, visibility, status.
 
 What cannot be used is not an exception but a `Refusal` that names the file or line, so that a person sees all of them.
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from desk.errors import InvalidInput
+from desk.kb import pages
 from desk.kb.articles import LONGEST_BODY_BYTES, Article
 
 LONGEST_LINE_BYTES = 2 * LONGEST_BODY_BYTES + 100_000  # JSON escapes may double what they carry
@@ -22,6 +25,10 @@ KEYS = {
     "id": "external_id", "title": "title", "category": "category", "language": "language", "lang": "language",
     "visibility": "visibility", "status": "status",
 }  # fmt: skip
+
+PAGES = (".html", ".htm")
+TEXTS = (".txt",)
+ENDINGS = (".md", *PAGES, *TEXTS)
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _FIRST_HEADING = re.compile(r"^#[ \t]+(.+?)[ \t]*#*[ \t]*$", re.MULTILINE)
@@ -50,15 +57,15 @@ def read(path: Path) -> Reading:
         InvalidInput: there is nothing at `path`, it is neither a folder nor a .jsonl file, or it holds no article.
     """
     if path.is_dir():
-        found = _each(path, _markdown_files(path))
-        nothing = f"{path} holds no Markdown file (*.md)."
+        found = _each(path, _article_files(path))
+        nothing = f"{path} holds no Markdown file (*.md), no page (*.html) and no text (*.txt)."
     elif not path.exists():
         raise InvalidInput(f"{path} does not exist.")
     elif path.suffix.lower() in (".jsonl", ".ndjson"):
         found = _lines(path)
         nothing = f"{path} is empty."
     else:
-        raise InvalidInput(f"{path} is neither a folder of Markdown nor a .jsonl file.")
+        raise InvalidInput(f"{path} is neither a folder of Markdown nor of pages or texts, nor a .jsonl file.")
     reading = Reading()
     seen: dict[str, str] = {}
     for where, outcome in found:
@@ -78,8 +85,8 @@ Found = Iterator[tuple[str, Article | str]]
 """Where, and the article or the reason why there is none."""
 
 
-def _markdown_files(folder: Path) -> list[Path]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() == ".md" and path.is_file())
+def _article_files(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
@@ -98,12 +105,32 @@ def _article(path: Path, where: str) -> Article:
     size = path.stat().st_size
     if size > LONGEST_BODY_BYTES:
         raise InvalidInput(f"has {size:,} bytes, {LONGEST_BODY_BYTES:,} are allowed")
-    text = path.read_text("utf-8-sig").replace("\r\n", "\n")
-    if not text.strip():
+    data = path.read_bytes()
+    if not data.strip():
         raise InvalidInput("is empty")
     given: dict[str, str] = {"external_id": where[: -len(path.suffix)]}
     if "/" in where:
         given["category"] = where.rpartition("/")[0]
+    if path.suffix.lower() in PAGES:
+        return _of_page(pages.of_html(data), given)
+    text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    if not text.strip():
+        raise InvalidInput("is empty")
+    return _of_page(pages.of_text(text), given) if path.suffix.lower() in TEXTS else _of_markdown(text, given)
+
+
+def _of_page(page: pages.Page, given: dict[str, str]) -> Article:
+    if page.language is not None:
+        given["language"] = page.language
+    if page.title is not None:
+        given["title"] = page.title
+    given |= {KEYS[key]: value for key, value in page.meta.items() if key in KEYS}
+    if "title" not in given:
+        raise InvalidInput("title is missing: no heading <h1> and no <title>")
+    return Article(body_md=page.body_md, **given)
+
+
+def _of_markdown(text: str, given: dict[str, str]) -> Article:
     matter = _FRONT_MATTER.match(text)
     if matter:
         text = text[matter.end() :]

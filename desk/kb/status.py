@@ -26,7 +26,8 @@ class Failure:
 class Status:
     """Counted in the tables. `searchable`: published articles whose present text is in the index, vectors included.
 
-    `lag_seconds`: how long the oldest change has been waiting. `articles_per_second`: in the last five minutes.
+    `lag_seconds`: how long the oldest change has been waiting. `articles_per_second`: since then, over half a minute at
+    least and five minutes at most.
     `vectors` equals the distinct chunks when all is done.
     """
 
@@ -50,7 +51,7 @@ class Status:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until nothing is pending, at the pace of the last five minutes; None where nothing is, or nothing moves."""
+        """Until nothing is pending, at the present pace; None where nothing is, or nothing moves."""
         return self.pending / self.articles_per_second if self.pending and self.articles_per_second else None
 
 

@@ -86,10 +86,41 @@ def test_search_finds_the_own_public_articles_and_no_others(
     assert nothing.json()["hits"] == []
 
 
+def test_a_search_takes_language_category_and_visibility(client: TestClient, organization: UUID, model_dir: Path):
+    kinds: dict[str, dict] = {
+        "plain": {},
+        "internal": {"visibility": "internal"},
+        "spanish": {"lang": "es"},
+        "lights": {"category": "lights"},
+        "draft": {"status": "draft"},
+    }
+    for name, change in kinds.items():
+        answer = client.put(f"/api/v1/articles/{name}", params={"org": "Acme"}, json={**ARTICLE, **change})
+        assert answer.status_code == 200
+    indexing.index(organization)
+
+    def found(**params: str) -> set[str]:
+        answer = client.get("/api/v1/search", params={"org": "Acme", "q": "hub blinks red", "top": "20", **params})
+        assert answer.status_code == 200, answer.text
+        return {hit["external_id"] for hit in answer.json()["hits"]}
+
+    assert found() == {"plain", "spanish", "lights"}
+    assert found(visibility="internal") == {"internal"}
+    assert found(visibility="all") == {"plain", "internal", "spanish", "lights"}
+    assert found(language="es") == {"spanish"}
+    assert found(category="lights") == {"lights"}
+    assert found(category="lights", language="es") == set()
+
+
 @pytest.mark.parametrize(
     ("params", "status", "line"),
     [
         ({"org": "Acme"}, 422, "query.q:"),
+        ({"org": "Acme", "q": " \n"}, 422, "query.q:"),
+        ({"org": "Acme", "q": "x", "visibility": "secret"}, 422, "query.visibility:"),
+        ({"org": "Acme", "q": "x", "language": ""}, 422, "query.language:"),
+        ({"org": "Acme", "q": "x", "category": "a\x00"}, 422, "query.category: holds a NUL character"),
+        ({"org": "Acme", "q": "x", "top": "21"}, 422, "query.top:"),
         ({"org": "Acme", "q": ""}, 422, "query.q:"),
         ({"org": "Acme", "q": "\x00"}, 422, "query.q: holds a NUL character"),
         ({"org": "Acme", "q": "x" * 1001}, 422, "query.q:"),

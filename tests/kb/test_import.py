@@ -37,7 +37,7 @@ def test_a_folder_becomes_articles_with_category_id_and_title_from_where_they_st
         "---\ntitle: Tax numbers\nvisibility: internal\nlang: de\ncategory: money\n---\nText.\n\n# Later\n\nMore."
     )
     (tmp_path / "top.md").write_text("\ufeff# Top\r\n\r\nText.\r\n")
-    (tmp_path / "notes.txt").write_text("not an article")
+    (tmp_path / "notes.docx").write_text("not an article")
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "x.md").write_text("# Hidden")
     outcome = run("import", str(tmp_path), "--org", "Acme", "--json")
@@ -52,6 +52,59 @@ def test_a_folder_becomes_articles_with_category_id_and_title_from_where_they_st
         ("billing/tax", "Tax numbers", "Text.\n\n# Later\n\nMore.", "money", "de", "internal", "published"),
         ("top", "Top", "Text.", None, "en", "public", "published"),
     ]  # fmt: skip
+
+
+def test_pages_and_plain_texts_of_a_folder_are_taken_beside_markdown(kb, tmp_path):
+    (tmp_path / "billing").mkdir()
+    (tmp_path / "billing" / "refunds.html").write_text(
+        '<!doctype html><html lang="de-AT"><head><title>Erstattung | Hilfe</title>'
+        '<meta name="visibility" content="internal"></head><body><nav><a href="/">Start</a></nav>'
+        "<main><h1>Geld <em>zurück</em></h1><p>Binnen 14 Tagen.</p></main><footer>Impressum</footer></body></html>"
+    )
+    (tmp_path / "old.HTM").write_bytes(
+        b'<meta charset="iso-8859-1"><title>Gr\xf6\xdfe</title><body>In <b>Metern</b>.</body>'
+    )
+    (tmp_path / "plain.txt").write_bytes(b"\xef\xbb\xbf\r\nOpening hours\r\n\r\nMonday * to * Friday\r\n# 9 to 5\r\n")
+    (tmp_path / "top.md").write_text("# Top\n\nText.")
+    outcome = json.loads(run("import", str(tmp_path), "--org", "Acme", "--json").stdout)
+    assert outcome == {"taken": 4, "changed": 4, "refused": []}
+    assert kb.rows("select external_id, title, category, language, visibility from articles order by 1") == [
+        ("billing/refunds", "Geld zurück", "billing", "de-AT", "internal"),
+        ("old", "Größe", None, "en", "public"),
+        ("plain", "Opening hours", None, "en", "public"),
+        ("top", "Top", None, "en", "public"),
+    ]
+    kb.index()
+    shown = dict(kb.rows("select external_id, text from articles a join chunks c on c.article_id = a.id"))
+    assert shown == {
+        "billing/refunds": "Binnen 14 Tagen.", "old": "In Metern.", "plain": "Monday * to * Friday\n# 9 to 5",
+        "top": "Text.",
+    }  # fmt: skip
+
+
+def test_every_bad_page_and_text_is_named(kb, tmp_path):
+    (tmp_path / "a.html").write_text("<p>No title at all</p>")
+    (tmp_path / "b.html").write_bytes("<p>Größe".encode("latin-1"))
+    (tmp_path / "c.html").write_text("<h1>Deep</h1>" + "<div>" * 50_000)
+    (tmp_path / "d.txt").write_text("x" * 600)
+    (tmp_path / "e.txt").write_text(" \n")
+    (tmp_path / "f.html").write_text("<h1>F</h1>a\x00b")
+    (tmp_path / "f.md").write_text("# F")
+    (tmp_path / "g.md").write_text("# G")
+    (tmp_path / "g.txt").write_text("G")
+    with pytest.raises(InvalidInput) as refused:
+        run("import", str(tmp_path), "--org", "Acme")
+    assert "nothing taken, 7 of 9 articles" in str(refused.value)
+    outcome = json.loads(run("import", str(tmp_path), "--org", "Acme", "--skip-bad", "--json").stdout)
+    assert {one["where"]: one["reason"] for one in outcome["refused"]} == {
+        "a.html": "title is missing: no heading <h1> and no <title>",
+        "b.html": "is not UTF-8 at byte 5",
+        "c.html": "nests too deeply",
+        "d.txt": "title has 600 characters, 500 are allowed",
+        "e.txt": "is empty",
+        "f.html": "holds a NUL character",
+        "g.txt": "id 'g' is that of g.md",
+    }
 
 
 def test_a_second_import_touches_only_what_changed(kb, tmp_path):
@@ -150,4 +203,7 @@ def test_status_and_search_show_what_is_there(kb, tmp_path):
     found = json.loads(run("search", "how can I return a product", "--org", "Acme", "--json").stdout)
     assert [hit["external_id"] for hit in found] == ["returns"]
     assert "Send something back" in run("search", "how can I return a product", "--org", "Acme").stdout
+    assert "label" in run("search", "Which LABEL for the box?", "--org", "Acme", "--language", "en").stdout
+    assert "Nothing relevant" in run("search", "Which label?", "--org", "Acme", "--language", "es").stdout
+    assert "Nothing relevant" in run("search", "Which label?", "--org", "Acme", "--category", "none").stdout
     assert "Nothing relevant" in run("search", "who won the world cup", "--org", "Acme").stdout

@@ -13,6 +13,13 @@ with wanted as (
       left join chunk_shas_with_vectors(%(organization_id)s, %(model_id)s::smallint) as near using (chunk_sha)
      where chunk.organization_id = %(organization_id)s
      group by chunk.article_id
+), pace as (
+    -- While something waits its own time counts: an hour's pause before it is no pace. At least half a minute, five at most.
+    select greatest(least(min(wanted_at), now() - interval '30 seconds'), now() - interval '5 minutes') as since
+      from article_index
+     where organization_id = %(organization_id)s
+       and state = 'pending'
+       and attempts = 0
 )
 select (select count(*) from articles
          where organization_id = %(organization_id)s and deleted_at is null) as articles,
@@ -28,5 +35,6 @@ select (select count(*) from articles
        (select coalesce(extract(epoch from now() - min(wanted_at)), 0)::double precision from article_index
          where organization_id = %(organization_id)s and state = 'pending') as lag_seconds,
        -- since the first of them, where that was later
-       (select coalesce(count(*) / greatest(extract(epoch from now() - min(done_at)), 1), 0)::float8 from article_index
-         where organization_id = %(organization_id)s and done_at > now() - interval '5 minutes') as articles_per_second
+       (select coalesce(count(*) / greatest(extract(epoch from now() - min(done_at)), 1), 0)::float8
+          from article_index cross join pace
+         where organization_id = %(organization_id)s and done_at > pace.since) as articles_per_second
