@@ -109,8 +109,10 @@ def graph(shelves: Shelves) -> Shelves:
     """After the hourly look of all three organizations, which made the graph of the large one."""
     if shelves.rows("select graph_from_chunks()") != [(GRAPH_FROM,)]:
         (definition,) = shelves.rows("select pg_get_indexdef('embeddings_near'::regclass)")[0]
-        shelves.rows("create or replace function graph_from_chunks() returns bigint language sql immutable parallel safe"
-                     f" return {GRAPH_FROM}")  # fmt: skip
+        shelves.rows(
+            "create or replace function graph_from_chunks() returns bigint language sql immutable parallel safe"
+            f" return {GRAPH_FROM}"
+        )
         shelves.rows("drop index embeddings_near")  # built at once, it is quicker than vector by vector
         for organization in shelves.organizations:
             with database.transaction(organization) as connection:
@@ -134,10 +136,11 @@ def test_the_graph_is_for_who_has_very_many_chunks_and_nobody_says_so(graph: She
 
 def test_what_is_added_to_a_large_organization_is_in_its_graph_at_once(graph: Shelves) -> None:
     question = graph.questions[1]
-    article, sha = graph.rows(
-        "select article_id, chunk_sha from chunks where organization_id = %s limit 1", graph.large
-    )[0]
-    vector = "insert into embeddings (organization_id, model_id, chunk_sha, embedding) values (%s, 1, %s, %s) returning in_graph"
+    (sha,) = graph.rows("select chunk_sha from chunks where organization_id = %s limit 1", graph.large)[0]
+    vector = (
+        "insert into embeddings (organization_id, model_id, chunk_sha, embedding) values (%s, 1, %s, %s)"
+        " returning in_graph"
+    )
     with graph.owner.cursor() as cursor:
         cursor.execute("begin")
         cursor.execute("delete from embeddings where organization_id = %s and chunk_sha = %s", (graph.large, sha))
