@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.kb import embedding, freshness, memory, saves
+from bench.kb import embedding, freshness, memory, saves, searches
 from bench.kb.line import Line
 from bench.place import SERVER_OPTIONS
 from desk.embedded import EmbeddedServer
@@ -25,7 +25,13 @@ from desk.kb import model
 from desk.settings import settings
 
 # A row is a module: its first line says what it measures, `measure(server, scale, rounds, progress)` yields the lines.
-ROWS: dict[str, ModuleType] = {"embedding": embedding, "freshness": freshness, "saves": saves, "memory": memory}
+ROWS: dict[str, ModuleType] = {
+    "embedding": embedding,
+    "freshness": freshness,
+    "saves": saves,
+    "memory": memory,
+    "search": searches,
+}
 
 
 def main() -> int:

@@ -1,5 +1,5 @@
-"""The articles of very many organizations, written in bulk: made-up words with the frequencies of a language, vectors that
-gather around subjects. Few organizations are large and most are small, as they are.
+"""The articles of very many organizations, written in bulk: made-up words with the frequencies of a language, vectors
+that gather around subjects. Few organizations are large and most are small, as they are.
 
 Words are drawn by Zipf's law, each subject from its own part of the vocabulary and from what all use; a vector is its
 subject's and as much of its own, so that the nearest are neither all alike nor all apart.
@@ -68,7 +68,8 @@ class Library:
             # Nobody is to index what is written here as if it were.
             cursor.execute("alter table articles disable trigger user")
             cursor.execute(
-                "create temp table given (organization_id uuid, article_id uuid, ord int, title text, text text, sha bytea)"
+                "create temp table given (organization_id uuid, article_id uuid, ord int, title text, text text,"
+                " sha bytea)"
             )
             for shelf in shelves:
                 for first in range(0, shelf.chunks, PART):
@@ -120,7 +121,8 @@ class Library:
         cursor.copy_expert("copy given from stdin", rows)
         cursor.execute(
             "insert into articles (id, organization_id, external_id, title, body_md)"
-            " select distinct on (given.article_id) article_id, organization_id, article_id::text, title, text from given"
+            " select distinct on (given.article_id) article_id, organization_id, article_id::text, title, text"
+            " from given"
             " order by given.article_id, ord"
         )
         cursor.execute(

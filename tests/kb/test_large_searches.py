@@ -4,9 +4,7 @@ The threshold of the graph is lowered, so that thousands of chunks are very many
 rarity. Texts and vectors are the benchmark's.
 """
 
-import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from uuid import UUID
 
 import psycopg2
@@ -16,6 +14,7 @@ from psycopg2.extensions import connection as Connection
 from rich.progress import Progress
 
 from bench.kb.library import Library, Question
+from bench.kb.searches import without_bounds
 from desk import database
 from desk.kb import reconciling
 from desk.kb.searching import find
@@ -70,19 +69,6 @@ class Shelves:
         database.close()  # what a session counted is told at its end at the latest
         return self.rows("select idx_scan from pg_stat_user_indexes where indexrelname = %s", index)[0][0]
 
-    @contextmanager
-    def bounds_lifted(self) -> Iterator[None]:
-        """Search looks every word up and measures every chunk."""
-        (definition,) = self.rows("select pg_get_functiondef('candidates'::regproc)")[0]
-        lifted = re.sub(r"(few\s+constant bigint := )\d+", r"\g<1>1000000", definition)
-        lifted = re.sub(r"(most_each\s+constant bigint := )[^;]+", r"\g<1>1000000", lifted)
-        assert lifted.count("1000000") == 2
-        self.rows(lifted)
-        try:
-            yield
-        finally:
-            self.rows(definition)
-
 
 @pytest.fixture(scope="module")
 def made(server) -> Iterator[tuple[Shelves, str]]:
@@ -109,8 +95,10 @@ def graph(shelves: Shelves) -> Shelves:
     """After the hourly look of all three organizations, which made the graph of the large one."""
     if shelves.rows("select graph_from_chunks()") != [(GRAPH_FROM,)]:
         (definition,) = shelves.rows("select pg_get_indexdef('embeddings_near'::regclass)")[0]
-        shelves.rows("create or replace function graph_from_chunks() returns bigint language sql immutable parallel safe"
-                     f" return {GRAPH_FROM}")  # fmt: skip
+        shelves.rows(
+            "create or replace function graph_from_chunks() returns bigint language sql immutable parallel safe"
+            f" return {GRAPH_FROM}"
+        )
         shelves.rows("drop index embeddings_near")  # built at once, it is quicker than vector by vector
         for organization in shelves.organizations:
             with database.transaction(organization) as connection:
@@ -134,10 +122,11 @@ def test_the_graph_is_for_who_has_very_many_chunks_and_nobody_says_so(graph: She
 
 def test_what_is_added_to_a_large_organization_is_in_its_graph_at_once(graph: Shelves) -> None:
     question = graph.questions[1]
-    article, sha = graph.rows(
-        "select article_id, chunk_sha from chunks where organization_id = %s limit 1", graph.large
-    )[0]
-    vector = "insert into embeddings (organization_id, model_id, chunk_sha, embedding) values (%s, 1, %s, %s) returning in_graph"
+    (sha,) = graph.rows("select chunk_sha from chunks where organization_id = %s limit 1", graph.large)[0]
+    vector = (
+        "insert into embeddings (organization_id, model_id, chunk_sha, embedding) values (%s, 1, %s, %s)"
+        " returning in_graph"
+    )
     with graph.owner.cursor() as cursor:
         cursor.execute("begin")
         cursor.execute("delete from embeddings where organization_id = %s and chunk_sha = %s", (graph.large, sha))
@@ -169,7 +158,7 @@ def test_the_graph_finds_what_a_look_at_every_vector_finds(graph: Shelves) -> No
 def test_hits_are_those_of_a_look_at_every_chunk(graph: Shelves) -> None:
     for organization, least in ((graph.large, 0.98), (graph.middle, 1.0), (graph.small, 1.0)):
         found = [graph.found(organization, question) for question in graph.questions]
-        with graph.bounds_lifted():
+        with without_bounds(graph.owner):
             every = [graph.found(organization, question) for question in graph.questions]
         shares = [len(set(some) & set(all_)) / len(all_) for some, all_ in zip(found, every, strict=True)]
         assert sum(shares) / len(shares) >= least, (organization, shares)

@@ -56,7 +56,11 @@ def test_vectors_of_before_are_read_after_the_upgrade_and_nothing_is_embedded_ag
         with database.transaction(organization) as connection:
             (hit,) = search(connection, organization, "when does the bill come")
             assert hit.similarity is not None
+            assert hit.coverage > 0
             assert [(one.state, one.coverage) for one in builds.listed(connection, organization)] == [("active", 1.0)]
         assert embedded_texts == ["when does the bill come"]
+        with owner.cursor() as cursor:
+            cursor.execute("select chunks, words from kb_sizes")
+            assert cursor.fetchall() == [(1, 2)]
         owner.close()
         database.close()
