@@ -1,5 +1,5 @@
-"""`python -m bench.kb [ROW …]`: what the knowledge base costs, with the real model, real worker processes and an embedded
-Postgres of its own.
+"""`python -m bench.kb [ROW …]`: what the knowledge base costs, with the real model, real worker processes and an
+embedded Postgres of its own.
 
 Contenders run in turns within one run; every line is a median, the span behind it, and what it must and should be.
 """
@@ -44,7 +44,7 @@ def main() -> int:
         Progress(*columns, console=Console(stderr=True)) as progress,
     ):
         Path(home).chmod(0o755)  # as root, Postgres runs as another user
-        server = EmbeddedServer(Path(home), SERVER_OPTIONS)
+        server = EmbeddedServer(Path(home), (*SERVER_OPTIONS, "shared_buffers=512MB", "max_wal_size=4GB"))
         server.attach()
         try:
             for name in arguments.rows:
