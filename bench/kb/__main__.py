@@ -50,7 +50,7 @@ def main() -> int:
         Progress(*columns, console=Console(stderr=True)) as progress,
     ):
         Path(home).chmod(0o755)  # as root, Postgres runs as another user
-        server = EmbeddedServer(Path(home), SERVER_OPTIONS)
+        server = EmbeddedServer(Path(home), (*SERVER_OPTIONS, "shared_buffers=512MB", "max_wal_size=4GB"))
         server.attach()
         try:
             for name in arguments.rows:

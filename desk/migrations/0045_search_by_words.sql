@@ -98,9 +98,10 @@ create function candidates(organization uuid, model smallint, vector text, quest
                    coverage double precision)
     language plpgsql stable set plan_cache_mode = force_generic_plan set jit = off set enable_memoize = off as $$
 declare
-    most_each    constant bigint := case when vector is null then 300 else 70 end + top;  -- chunks that each leg finds
-    few          constant bigint := 3000;      -- chunks up to which every word is looked up
-    sample_size  constant bigint := 300;
+    -- Chunks that each leg finds: the best `top` articles have theirs among them. Words alone tell less apart.
+    most_each    constant bigint := case when vector is null then 300 else 20 + 6 * top end;
+    few          constant bigint := 2000;  -- chunks up to which every word is looked up
+    sample_size  constant bigint := 200;
     most_found   constant bigint := case when vector is null then 12000 else 1500 end;
     size         kb_sizes;
 begin

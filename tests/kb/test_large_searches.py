@@ -1,6 +1,6 @@
 """Organizations of which not every chunk is looked at: what is found is what a look at all would find.
 
-The threshold of the graph is lowered, so that thousands of chunks are very many; above 3,000 words are looked up by
+The threshold of the graph is lowered, so that thousands of chunks are very many; above 2,000 words are looked up by
 rarity. Texts and vectors are the benchmark's.
 """
 
