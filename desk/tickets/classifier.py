@@ -201,10 +201,13 @@ class Classifier:
         words = lexical.words(text)
         if not words:
             return []
-        spoken = (lexical.rows(lexical.count(words), self.rarity) @ self._columns).toarray()
-        points = spoken @ self.weights[:, np.flatnonzero(self.labels == label)].sum(axis=1)
+        speaks = self.weights[:, self.labels == label].sum(axis=1)
         if against is not None:
-            points = points - spoken @ self.weights[:, np.flatnonzero(self.labels == against)].sum(axis=1)
+            speaks = speaks - self.weights[:, self.labels == against].sum(axis=1)
+        rows = lexical.rows(lexical.count(words), self.rarity)
+        features, places = np.unique(rows.indices, return_inverse=True)
+        heard = self._columns[features] @ speaks
+        points = sparse.csr_matrix((rows.data, places, rows.indptr), shape=(len(words), len(features))) @ heard
         order = np.argsort(-points, kind="stable")[:top]
         return [words[i] for i in order if points[i] > 0]
 
