@@ -20,6 +20,7 @@ from desk.kb import articles, indexing
 from desk.sla.policies import publish
 from desk.tickets import imports
 
+pytestmark = pytest.mark.timeout(400)
 LEFT = "select count(*) from dramatiq.queue where queue_name = 'tickets' and state <> 'done'"
 POINTS = [
     "store_vectors:committed:1",
@@ -67,7 +68,7 @@ def dies(process: Process, point: str, seen: Path, meanwhile: Callable[[], objec
     def died() -> bool:
         return f"died {point}" in (seen.read_text() if seen.exists() else "")
 
-    until(lambda: meanwhile() or died(), f"it dies at {point}", 60)
+    until(lambda: meanwhile() or died(), f"it dies at {point}", 120)
     kill(process)
     seen.unlink()
 
@@ -110,7 +111,7 @@ def test_each_ticket_and_revision_has_one_result_whoever_died(worker, settled, a
             ask("update tickets set body = 'It is urgent' where id = %s", made[1])
 
     for point in dice.sample(POINTS, len(POINTS)):
-        until(lambda: ask(LEFT) == [(0,)], "all is done", 60)
+        until(lambda: ask(LEFT) == [(0,)], "all is done", 120)
         dies(worker(point), point, tmp_path / "seen", more)
     until(lambda: ask(LEFT) == [(0,)], "all is done", 120)
     assert ask("select reason, error from pgbroker.dead_letters") == []
@@ -132,7 +133,7 @@ def test_killed_while_it_learns_the_old_model_goes_on_and_the_next_worker_learns
     ask("update organization_settings set suggest = false, draft = false, sentiment = false")
     import_labelled(organization, 52)
     first = worker()
-    until(lambda: ask("select version from triage_models where state = 'active'") == [(1,)], "the first is active", 60)
+    until(lambda: ask("select version from triage_models where state = 'active'") == [(1,)], "the first is active", 120)
     until(lambda: ask(LEFT) == [(0,)], "all is done")
     kill(first)
     import_labelled(organization, 6, after=52)
@@ -140,7 +141,7 @@ def test_killed_while_it_learns_the_old_model_goes_on_and_the_next_worker_learns
         dies(worker(point), point, tmp_path / "seen")
         assert ask("select version from triage_models where state = 'active' and what = 'category'") == [(1,)]
     worker()
-    until(lambda: ask(LEFT) == [(0,)], "all is done", 60)
+    until(lambda: ask(LEFT) == [(0,)], "all is done", 120)
     assert ask("select reason, error from pgbroker.dead_letters") == []
     found = dict(ask("select version, state from triage_models where what = 'category'"))
     newest = max(found)
