@@ -239,12 +239,29 @@ def test_before_a_ticket_is_sent_articles_and_an_answer_are_offered_and_nothing_
         "Ida, pull the tape off the cartridge before you put it in.",
         "We pulled the tape off the cartridge of order 48-7713 for you.",
         "Pull the tape off the cartridge, and write to ben@example.com if it fails.",
+        "Pull the tape off the cartridge, as we did it with Sarah from accounting.",
     ],
 )
 def test_an_answer_with_somebody_in_it_is_told_to_no_stranger(organization: UUID, ticket, run_jobs, answer):
     resolve(organization, ticket("The printer prints nothing", "White paper.", requester="Ida Holm"), answer)
     run_jobs("tickets")
     assert deflecting.offer(organization, "The printer prints nothing", "White paper.").answers == []
+
+
+def test_an_answer_may_name_what_the_public_articles_name(organization: UUID, ticket, run_jobs):
+    resolve(organization, ticket("The printer prints nothing", "White paper."), "Pull the tape off the Moorlark box.")
+    run_jobs("tickets")
+    asked = ("The printer prints nothing", "White paper.")
+    assert deflecting.offer(organization, *asked).answers == []
+    write(
+        organization,
+        "box",
+        "The Moorlark box stands on the wall, between the meter and the hub.",
+        visibility="internal",
+    )
+    assert deflecting.offer(organization, *asked).answers == []
+    write(organization, "box", "The Moorlark box stands on the wall, between the meter and the hub.")
+    assert len(deflecting.offer(organization, *asked).answers) == 1
 
 
 def test_answers_are_of_the_organization_alone_and_only_where_it_wants_that(
