@@ -174,7 +174,7 @@ def test_ten_thousand_clocks_are_predicted_in_a_moment():
 
 @pytest.mark.data
 def test_real_incidents_are_told_apart_better_than_by_their_priority(data):
-    """Who is not resolved within three days: asked in the week after each day, at the opening and after half the time."""
+    """Who is not resolved within three days: asked in the week after a day, at the opening and after half the time."""
     with (data / "incident_sla" / "train.csv").open(newline="", encoding="utf-8") as source:
         rows = [row for row in csv.DictReader(source) if row["resolved_at"] > row["opened_at"]]
     lives = [(row, *(datetime.fromisoformat(row[name]).replace(tzinfo=UTC).timestamp()
@@ -183,8 +183,8 @@ def test_real_incidents_are_told_apart_better_than_by_their_priority(data):
     for day in (3, 10):
         cut = datetime(2016, 4, day, tzinfo=UTC).timestamp()
         spells = [
-            Spell(row["priority"], row["category"], min(end, cut) - start, row["first_assignment_group"], 0.0, end <= cut,
-                  start, start, min(end, cut)) for row, start, end in lives if start < cut
+            Spell(row["priority"], row["category"], min(end, cut) - start, row["first_assignment_group"], 0.0,
+                  end <= cut, start, start, min(end, cut)) for row, start, end in lives if start < cut
         ]  # fmt: skip
         target, asked, late = 3 * DAY, [], []
         for row, start, end in lives:
