@@ -59,8 +59,8 @@ class Hazard:
         which, step, closed, exposed, at = self._rows(spells)
         crowd = np.log((self._load(at) + 1) / (self._usual_load(at) + 1))
         self._usual_now = float(self._usual_load(np.array([now]))[0])
-        self._crowd_levels = np.unique(np.quantile(crowd, CROWD_LEVELS))
-        self._least_crowd, self._most_crowd = np.quantile(crowd, [0.01, 0.99])
+        self._crowd_levels = np.unique(np.quantile(crowd[closed], CROWD_LEVELS))
+        self._least_crowd, self._most_crowd = np.quantile(crowd[closed], [0.01, 0.99])
         features = self._features(spells, which, step, crowd)
         weights = exposed * np.exp2(-np.maximum(now - at, 0) / HALF_LIFE_SECONDS)
         with threadpool_limits(limits=1):
@@ -73,7 +73,8 @@ class Hazard:
         steps = len(self._edges) - 1
         which, step = np.repeat(np.arange(len(asked)), steps), np.tile(np.arange(steps), len(asked))
         crowd = np.log((open_tickets + 1) / (self._usual_now + 1))
-        crowd = float(np.clip(crowd, self._least_crowd, self._most_crowd))  # beyond what was seen nothing is known
+        # Of a load at which none was ever closed nothing is known.
+        crowd = float(np.clip(crowd, self._least_crowd, self._most_crowd))
         features = self._features(asked, which, step, np.full(len(which), crowd))
         with threadpool_limits(limits=1):
             hazard = expit(self._model.decision_function(features) + self._level).reshape(len(asked), steps)
@@ -146,9 +147,9 @@ _COLUMNS: tuple[_Read, ...] = (
 
 def _frequent(spells: Sequence[Spell], read: _Read) -> dict[Any, int]:
     """The values that occur often enough, each with its place."""
-    counts = Counter(read(spell) for spell in spells)
+    counts = Counter(value for spell in spells if (value := read(spell)) is not None)
     kept = [value for value, count in counts.most_common(MOST_VALUES) if count >= LEAST_OF_A_VALUE]
-    return {value: place for place, value in enumerate(kept) if value is not None}
+    return {value: place for place, value in enumerate(kept)}
 
 
 def _one_hot(place: np.ndarray, width: int) -> sparse.csr_matrix:

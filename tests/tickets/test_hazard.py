@@ -1,5 +1,8 @@
 """Predictions against organizations whose true hazards are known, and against input that no model likes."""
 
+import csv
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 from risk_world import DAY, World, crowded
@@ -7,6 +10,7 @@ from risk_world import DAY, World, crowded
 from desk.tickets.curves import Curves
 from desk.tickets.forecast import interval, of
 from desk.tickets.hazard import Hazard
+from desk.tickets.measures import separation
 from desk.tickets.risk import Asked, Spell
 from desk.tickets.risk_history import fit
 
@@ -73,6 +77,19 @@ def test_overload_counts_at_the_moment():
     assert beyond < 0.75  # of such a flood nothing is known
 
 
+def test_a_flood_that_has_just_come_does_not_make_all_of_it_late():
+    """Ten thousand tickets within a minute, where a hundred are usual: of such a load nothing is known yet."""
+    world = World(6, rate=45)
+    now = world.now
+    flood = [Spell("medium", f"category {i % 10}", 60.0 * i / 10_000, closed=False, started_at=now - 60 * i / 10_000,
+                   began_at=now - 60 * i / 10_000, ended_at=now) for i in range(10_000)]  # fmt: skip
+    asked = [Asked("medium", f"category {i}", 30.0, 57_600.0, None, now) for i in range(10)]
+    before = Hazard(world.spells(), now).late(asked, world.open_tickets)[0]
+    after = Hazard(world.spells() + flood, now).late(asked, world.open_tickets + 10_000)[0]
+    print(before, after)
+    assert np.mean(after) < np.mean(before) + 0.2
+
+
 def test_what_a_ticket_became_is_not_what_it_was():
     """All tickets are medium and alike; those that get late are raised to urgent. Urgent ones are no slower."""
     chance, hour = np.random.default_rng(9), 3_600.0
@@ -117,6 +134,7 @@ def test_open_tickets_teach_what_they_have_shown():
         [Spell("low", None, 3_600.0) for _ in range(400)],  # all alike
         [Spell("low", f"category {i}", 60.0 + i) for i in range(3_000)],  # a category each
         [Spell("low", None, 60.0 + i) for i in range(60)],
+        [Spell("low", ("a", "b", None)[i % 3], 9.0 + i, (None, "ana")[i % 2]) for i in range(400)],  # some unknown
         [Spell("low", None, 10.0 + i) for i in range(400)] + [Spell("low", None, 1e9)] * 20,
     ],
 )
@@ -152,6 +170,36 @@ def test_ten_thousand_clocks_are_predicted_in_a_moment():
     found = model.predict(asked, 20)
     assert time.process_time() - started < 5
     assert len(found) == 10_000
+
+
+@pytest.mark.data
+def test_real_incidents_are_told_apart_better_than_by_their_priority(data):
+    """Who is not resolved within three days: asked in the week after a day, at the opening and after half the time."""
+    with (data / "incident_sla" / "train.csv").open(newline="", encoding="utf-8") as source:
+        rows = [row for row in csv.DictReader(source) if row["resolved_at"] > row["opened_at"]]
+    lives = [(row, *(datetime.fromisoformat(row[name]).replace(tzinfo=UTC).timestamp()
+                     for name in ("opened_at", "resolved_at"))) for row in rows]  # fmt: skip
+    figures = []
+    for day in (3, 10):
+        cut = datetime(2016, 4, day, tzinfo=UTC).timestamp()
+        spells = [
+            Spell(row["priority"], row["category"], min(end, cut) - start, row["first_assignment_group"], 0.0,
+                  end <= cut, start, start, min(end, cut)) for row, start, end in lives if start < cut
+        ]  # fmt: skip
+        target, asked, late = 3 * DAY, [], []
+        for row, start, end in lives:
+            for elapsed in (0.0, target / 2):
+                if cut <= start < cut + 7 * DAY and end - start > elapsed:
+                    asked.append(Asked(row["priority"], row["category"], elapsed, target, row["first_assignment_group"],
+                                       start))  # fmt: skip
+                    late.append(end - start > target)
+        truth, waiting = np.array(late), sum(not spell.closed for spell in spells)
+        said = Hazard(spells, cut).late(asked, waiting)[0]
+        figures.append((separation(said[truth], said[~truth]), np.mean((said - truth) ** 2), truth.mean()))
+    print(figures)
+    auc, brier, rate = np.mean(figures, axis=0)
+    assert auc > 0.79
+    assert brier < 0.8 * rate * (1 - rate)
 
 
 def test_the_number_of_breaches_adds_up_unlike_chances():
