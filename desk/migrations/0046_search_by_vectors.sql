@@ -108,7 +108,7 @@ begin
     end if;
     if vector_dims(asked) = 384
        and exists (select from kb_sizes s where s.organization_id = organization and s.in_graph
-                      and s.chunks > graph_from_chunks() and s.chunks >= 20 * most) then
+                      and s.chunks > graph_from_chunks() and s.chunks >= 10 * most) then
         return query select * from nearest_in_graph(organization, model, asked, most);
         get diagnostics found_ = row_count;
         if found_ >= most then
