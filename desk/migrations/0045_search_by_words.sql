@@ -98,7 +98,7 @@ create function candidates(organization uuid, model smallint, vector text, quest
                    coverage double precision)
     language plpgsql stable set plan_cache_mode = force_generic_plan set jit = off set enable_memoize = off as $$
 declare
-    -- Chunks that each leg finds: the best `top` articles have theirs among them. Words alone tell less apart.
+    -- Articles that each leg finds: the best `top` of both together are among them. Words alone tell less apart.
     most_each    constant bigint := case when vector is null then 300 else 20 + 6 * top end;
     few          constant bigint := 2000;  -- chunks up to which every word is looked up
     sample_size  constant bigint := 200;
@@ -129,7 +129,7 @@ begin
           from chunks c
          where size.chunks > few
            and c.organization_id = organization
-           and c.chunk_sha < int4send((sample_size * 4294967296 / size.chunks)::integer)
+           and c.chunk_sha < int4send(least(sample_size * 4294967296 / size.chunks, 2147483647)::integer)
     ), guessed as materialized (
         select asked.config, asked.key,
                count(sample.config) * size.chunks / greatest((select count(*) from sample), 1) as chunks
@@ -162,22 +162,32 @@ begin
     ), possible as materialized (
         select rarity.config, 2.2 * sum(rarity.weight) as most from rarity group by rarity.config
     ), by_words as (
-        select having_word.article_id
-          from having_word
-          join rarity on rarity.config = having_word.config and rarity.key = having_word.key
-          join visible on visible.id = having_word.article_id
-         group by having_word.article_id, having_word.ord
-         order by sum(rarity.weight) desc, having_word.article_id, having_word.ord
+        select weighed.article_id
+          from (select having_word.article_id, sum(rarity.weight) as weight
+                  from having_word
+                  join rarity on rarity.config = having_word.config and rarity.key = having_word.key
+                  join visible on visible.id = having_word.article_id
+                 group by having_word.article_id, having_word.ord) as weighed
+         group by weighed.article_id
+         order by max(weighed.weight) desc, weighed.article_id
          limit most_each
-    ), by_vector as (
-        -- One look into chunks_by_sha for each: "offset 0" keeps it from being turned into a look at every chunk.
-        select c.article_id
+    ), near_one as materialized (
+        -- One look into chunks_by_sha for each: "offset 0" keeps it from being turned into a look at every chunk. Three chunks
+        -- an article are enough, and more where many articles are not asked for.
+        select c.article_id, near.similarity
           from nearest_chunks(organization, model, vector,
                    (select least(size.chunks,
-                                 ceil(most_each * count(*) / greatest(count(*) filter (where p.asked_for), 1)::float8))
+                                 ceil(3 * most_each * count(*) / greatest(count(*) filter (where p.asked_for), 1)::float8))
                       from published p)::bigint) as near
          cross join lateral (select one.article_id from chunks one
                               where one.organization_id = organization and one.chunk_sha = near.chunk_sha offset 0) as c
+    ), by_vector as (
+        select near_one.article_id
+          from near_one
+          join visible on visible.id = near_one.article_id
+         group by near_one.article_id
+         order by max(near_one.similarity) desc, near_one.article_id
+         limit most_each
     ), found as (
         select by_words.article_id from by_words
         union
@@ -185,7 +195,6 @@ begin
     ), measured as materialized (
         select c.article_id, c.ord, c.is_navigation, c.chunk_sha, word.coverage
           from found
-          join visible on visible.id = found.article_id
          cross join lateral (select one.article_id, one.ord, one.is_navigation, one.chunk_sha, one.config, one.words,
                                     one.word_keys, one.word_counts
                                from chunks one

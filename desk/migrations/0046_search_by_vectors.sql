@@ -54,6 +54,9 @@ create or replace function similarities_of(organization uuid, model smallint, qu
 declare
     asked constant halfvec := question::halfvec;
 begin
+    if question is null then
+        return;
+    end if;
     return query
     select e.chunk_sha, e.similarity
       from unnest(shas) as wanted(sha)
@@ -100,9 +103,12 @@ declare
     asked  constant halfvec := question::halfvec;
     found_ bigint;
 begin
+    if question is null then  -- by words alone
+        return;
+    end if;
     if vector_dims(asked) = 384
        and exists (select from kb_sizes s where s.organization_id = organization and s.in_graph
-                      and s.chunks > graph_from_chunks() and s.chunks >= 20 * most) then
+                      and s.chunks > graph_from_chunks() and s.chunks >= 10 * most) then
         return query select * from nearest_in_graph(organization, model, asked, most);
         get diagnostics found_ = row_count;
         if found_ >= most then

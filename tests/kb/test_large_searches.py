@@ -175,8 +175,18 @@ def test_without_vectors_the_words_find_a_passage_by_what_it_says(shelves: Shelv
         "select article_id, text from chunks where organization_id = %s order by chunk_sha limit 10", shelves.large
     ):
         with database.transaction(shelves.large) as connection:
-            hits = find(connection, shelves.large, " ".join(text.split()[:20]), None, None, leg="text")
+            hits = find(
+                connection,
+                shelves.large,
+                " ".join(text.split()[:20]),
+                MODEL,
+                None,
+                leg="text",
+                relevant_only=False,
+                top=50,
+            )
         assert hits[0].article_id == article
+        assert all(hit.coverage > 0 and hit.similarity is None for hit in hits)
 
 
 @pytest.mark.parametrize(
