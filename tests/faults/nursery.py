@@ -3,6 +3,7 @@
 What it runs is what the commands `dramatiq` and `periodiq` run, from the parsing of their arguments on.
 """
 
+import importlib
 import json
 import os
 import runpy
@@ -53,12 +54,12 @@ class Process:
 
 
 class Nursery:
-    """Starts processes. For many threads at once."""
+    """Starts processes, which have `modules` already. For many threads at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str) -> None:
         self._lock = Lock()
         self._parent = subprocess.Popen(
-            [sys.executable, str(HERE / "nursery.py")],
+            [sys.executable, str(HERE / "nursery.py"), *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=HERE,
@@ -100,6 +101,7 @@ def _serve() -> None:
             fresh.rename(ended)
 
     signal.signal(signal.SIGCHLD, note_ends)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     for line in sys.stdin:
         order = json.loads(line)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
@@ -135,4 +137,8 @@ if __name__ == "__main__":
     import pgbroker.broker
     import pgbroker.middleware  # noqa: F401
 
+    # Threads that they start must not be the ones to hear of ends: that would not wake this one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     _serve()

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 from collections import Counter
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
@@ -28,9 +29,10 @@ class ConnectionTaken(psycopg2.OperationalError):
     """The test took this connection away."""
 
 
-def install() -> None:
-    """From here on every psycopg2 connection of this process passes the points."""
+def install(recognition: Callable[[Any], Any] = lambda connection: Recognition()) -> None:
+    """From here on every psycopg2 connection of this process passes the points that `recognition` of it names."""
     connect = psycopg2.connect
+    _Watched.recognition = staticmethod(recognition)
 
     def watched(*args: Any, connection_factory: Any = psycopg2.extensions.connection, **kwargs: Any) -> Any:
         return connect(*args, connection_factory=_watching(connection_factory), **kwargs)
@@ -45,9 +47,11 @@ def _watching(factory: type) -> type:
 class _Watched:
     """Mixed into a psycopg2 connection."""
 
+    recognition: Callable[[Any], Any]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._recognition = Recognition()
+        self._recognition = self.recognition(self)
         self._uncommitted: list[str] = []
         self._owner = "actor/" if self.info.parameter_status("application_name") == "actor" else ""
 

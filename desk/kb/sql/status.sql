@@ -26,7 +26,7 @@ select (select count(*) from articles
        (select count(*) from wanted) as published,
        (select count(*) from wanted join held on held.article_id = wanted.id
          where held.revision = wanted.revision and (held.without_vector = 0 or not %(has_vectors)s)) as searchable,
-       (select coalesce(sum(chunks), 0) from held) as chunks,
+       (select coalesce(sum(chunks), 0)::bigint from held) as chunks,
        (select count(*) from chunk_shas_with_vectors(%(organization_id)s, %(model_id)s::smallint)) as vectors,
        (select count(*) from article_index
          where organization_id = %(organization_id)s and state = 'pending') as pending,
