@@ -105,7 +105,7 @@ def test_rare_urgencies_of_real_mails_are_found(data, model_dir, table):
     done = run("triage", "--train", known, "--test", asked, "--text", "title,body", "--label", "urgency")
     figures = json.loads(done.stdout)
     assert figures["macro_f1"] > 0.45
-    assert figures["accuracy"] > 0.9
+    assert figures["accuracy"] > 0.88
 
 
 @pytest.mark.data
