@@ -59,15 +59,20 @@ def keep_suggestions(
     return True
 
 
-def keep_duplicates(connection: Connection, ticket: Ticket, found: list[Duplicate]) -> bool:
-    """Replace the tickets that this one may say the same as; False where it was edited meanwhile."""
+def keep_duplicates(connection: Connection, ticket: Ticket, found: list[Duplicate], looked_at: datetime) -> bool:
+    """Replace the tickets that this one may say the same as; False where it was edited meanwhile.
+
+    What another ticket's job has flagged since `looked_at`, by the database's clock, stays: this one may have looked
+    before the other was there.
+    """
     if _current(connection, ticket) is None:
         return False
     with connection.cursor() as cursor:
         cursor.execute(
             "delete from possible_duplicates"
-            " where organization_id = %(organization_id)s and %(ticket_id)s in (ticket_id, of_ticket_id)",
-            _named(ticket),
+            " where organization_id = %(organization_id)s and %(ticket_id)s in (ticket_id, of_ticket_id)"
+            "   and found_at < %(looked_at)s",
+            _named(ticket) | {"looked_at": looked_at},
         )
         rows = [(*_key(ticket), *astuple(one)) for one in sorted(found, key=lambda one: one.ticket_id)]
         if rows:
