@@ -37,7 +37,8 @@ begin
     end if;
     for cited in
         select c.* from jsonb_to_recordset(new.citations) as c
-               (mark integer, article_id uuid, article_revision integer, ticket_id uuid, message_id uuid, text text)
+               (mark integer, article_id uuid, article_revision integer, chunk integer, ticket_id uuid, message_id uuid,
+                text text)
          order by c.article_id, c.message_id  -- two drafts lock in the same order
     loop
         if cited.article_id is not null then
@@ -49,7 +50,8 @@ begin
             continue when found and exists (
                 select from chunks c
                  where c.organization_id = new.organization_id and c.article_id = cited.article_id
-                   and c.article_revision = cited.article_revision and is_quoted(cited.text, c.text));
+                   and c.article_revision = cited.article_revision and (cited.chunk is null or c.ord = cited.chunk)
+                   and is_quoted(cited.text, c.text));
         elsif cited.message_id is not null then
             perform from ticket_messages m
                join tickets t on t.organization_id = m.organization_id and t.id = m.ticket_id
@@ -67,9 +69,8 @@ end $$;
 create trigger drafts_check_citations before insert or update of body, citations on drafts
     for each row execute function drafts_check_citations();
 comment on column drafts.citations is
-    '[{"mark", "text", "article_id", "article_revision", "title", "heading"} or {"mark", "text", "ticket_id", "message_id"}]: '
-    'where each passage is from. A trigger refuses one that does not exist, is not public or does not say that.';
-comment on column drafts.stale is 'What it cites has changed, has left the public, or its ticket was opened again.';
+    '[{"mark", "text", "article_id", "article_revision", "title", "heading", "chunk"} or '
+    '{"mark", "text", "ticket_id", "message_id"}]: where each passage is from. A trigger refuses one that does not exist, is not public or does not say that.';
 
 -- A reply that is edited, withdrawn or deleted, and a ticket that was not resolved after all.
 create function ticket_messages_mark_drafts_stale() returns trigger
@@ -111,6 +112,8 @@ create table suggestion_runs (
 create index suggestion_runs_without on suggestion_runs (organization_id, made_at) where articles = 0;
 call isolate_by_organization('suggestion_runs');
 comment on column suggestion_runs.made_at is 'When the articles were searched.';
+insert into suggestion_runs (organization_id, ticket_id, ticket_revision, articles, made_at)
+select organization_id, ticket_id, max(ticket_revision), count(*), min(created_at) from suggestions group by 1, 2;
 
 -- When an article has become searchable as it is now, what was offered for open tickets may be better now. One message for an
 -- organization, after a pause in which others of an import join it.

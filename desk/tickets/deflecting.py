@@ -1,7 +1,8 @@
 """What is offered to who is about to send a ticket: public articles, and an answer that ended the same problem.
 
 Nothing of the question is kept: a count that something was shown, and later whether it was clicked and whether a ticket
-was sent all the same. An answer from a ticket is told only where nothing personal had to be masked in it.
+was sent all the same. An answer from a ticket is told only where nothing personal had to be masked in it, and where no
+word has a capital in mid-sentence, as names have, that the public articles do not know.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from psycopg2.extensions import connection as Connection
 from desk import database, log, organizations
 from desk.errors import InvalidInput, ModelUnavailable, NotFound
 from desk.kb import search
+from desk.sql import statement
 from desk.tickets import jobs, masking, replies, similar
 
 MOST_ARTICLES = 3
@@ -82,12 +84,22 @@ def note(connection: Connection, organization_id: UUID, offer_id: UUID | str, ev
 def _answers(organization_id: UUID, asked: str) -> list[dict[str, Any]]:
     """The answer that ended the most similar problem, if it is near enough and nobody can be known by it."""
     try:
-        resolved = similar.to_text(organization_id, asked, top=jobs.REPLIES_OF)
+        resolved = similar.to_text(organization_id, asked, top=jobs.REPLIES_OF, resolved_only=True)
     except ModelUnavailable as error:
         logger.warning("no_answers_without_a_model", reason=str(error))
         return []
     for reply in replies.of(organization_id, [one for one in resolved if one.similarity >= SAME_PROBLEM]):
         said = "\n\n".join(passage.text for passage in replies.passages(reply))
-        if said and not masking.is_masked(said):
+        if said and not masking.is_masked(said) and not _unknown(organization_id, masking.capitalized(said)):
             return [{"text": said, "similarity": round(reply.problem, 4)}]
     return []
+
+
+def _unknown(organization_id: UUID, words: list[str]) -> list[str]:
+    """Those of `words` that stand in no public article of the organization."""
+    if not words:
+        return []
+    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+        key = {"organization_id": organization_id, "words": words}
+        cursor.execute(statement("desk.tickets", "unknown_words"), key)
+        return [word for (word,) in cursor.fetchall()]

@@ -19,6 +19,7 @@ MOST_PASSAGES = 4
 NEAR = 0.35  # relevance from which a passage speaks to the question
 SAME = 0.92  # cosine from which two passages say the same
 ALMOST_AS_NEAR = 0.8  # of the nearest passage's relevance; what is further off answers another question
+FIRST_ARTICLE = 0.1  # relevance that the search's first article has before the others: it saw more than one passage
 RELEVANCE_WEIGHT = 0.7  # the rest is for what the passages before have not said (maximal marginal relevance)
 LONGEST_PARAGRAPH = 420  # characters; a longer one is taken apart into groups of sentences
 
@@ -40,12 +41,13 @@ _AROUND = re.compile(
 
 @dataclass(frozen=True)
 class Source:
-    """Where a passage is from: the article, its revision, the heading above it."""
+    """Where a passage is from: the article, its revision, the heading above it, and which of its chunks (from 0)."""
 
     article_id: str
     article_revision: int
     title: str
     heading: str
+    chunk: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,17 @@ def answer_of(reply: str) -> str:
 def choose(found: Sequence[Passage], vectors: Vectors, question: Vectors) -> list[Passage]:
     """At most `MOST_PASSAGES` of `found` that speak to the question, by maximal marginal relevance, none twice.
 
-    Those of articles come first, in the articles' order, then those of replies.
+    `found` is in the order of the search. Those of articles come first, in the articles' order, then those of replies.
     """
     if not found:
         return []
     nearness = vectors @ question
     problems = np.array([np.nan if one.problem is None else one.problem for one in found], dtype=np.float32)
     relevance = np.where(np.isnan(problems), nearness, (nearness + problems) / 2)
-    least = max(NEAR, ALMOST_AS_NEAR * float(relevance.max()))
-    left = [int(i) for i in np.argsort(-relevance, kind="stable") if relevance[i] >= least]
+    is_near = relevance >= NEAR
+    relevance = relevance + FIRST_ARTICLE * np.array([_is_of_first(one, found[0]) for one in found])
+    least = ALMOST_AS_NEAR * float(relevance.max(where=is_near, initial=0))
+    left = [int(i) for i in np.argsort(-relevance, kind="stable") if is_near[i] and relevance[i] >= least]
     chosen: list[int] = []
     while left and len(chosen) < MOST_PASSAGES:
         said = vectors[left] @ vectors[chosen].T if chosen else np.zeros((len(left), 1), dtype=np.float32)
@@ -161,6 +165,11 @@ def first_name(requester: str | None) -> str | None:
     if not words or not _NAME.match(words[0]) or not words[0][0].isupper():
         return None
     return words[0]
+
+
+def _is_of_first(one: Passage, first: Passage) -> bool:
+    sources = (one.source, first.source)
+    return all(isinstance(of, Source) for of in sources) and sources[0].article_id == sources[1].article_id  # type: ignore[union-attr]
 
 
 def _blocks(text: str) -> list[str]:

@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from psycopg2.extensions import connection as Connection
+
 from desk import database, language_model, log, organizations
 from desk.errors import ModelUnavailable
 from desk.kb import Hit, embedding, search
@@ -45,7 +47,7 @@ from desk.tickets.wording import Citations
 ASKED = 1_000  # characters of a ticket that are searched for
 CITED = "cited passages"  # how a draft is made, and an explanation below
 EVIDENCE = "evidence"
-LEAST_WORDS = 3  # of a message, to be read for its mood
+LEAST_WORDS = 3  # of a message, to be read and answered
 REPLIES_OF = 10  # similar tickets among which resolved ones are looked for
 
 logger = log.get(__name__)
@@ -81,7 +83,7 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
 
 def suggestions(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[dict[str, Any]], datetime]:
     """The ticket, up to three public articles for it, the best first, and when they were searched."""
-    ticket, hits, searched_at = _search(organization_id, ticket_id)
+    ticket, _, hits, searched_at = _search(organization_id, ticket_id)
     return ticket, [suggestion(hit) for hit in hits], searched_at
 
 
@@ -98,24 +100,26 @@ def suggestion(hit: Hit) -> dict[str, Any]:
 
 def draft(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, str | None, list[dict[str, Any]]]:
     """The ticket, a draft of a reply to it (None where nothing is relevant) and the draft's citations."""
-    ticket, hits, _ = _search(organization_id, ticket_id)
-    if not question(ticket):
+    ticket, wanted, hits, _ = _search(organization_id, ticket_id)
+    if not wanted:
         return ticket, None, []
+    chunks = _chunks(ticket.organization_id, hits)
     found = [
         passage
         for hit in hits
         for passage in drafting.passages(
-            hit.passage, drafting.Source(str(hit.article_id), hit.revision, hit.title, _heading(hit))
+            hit.passage,
+            drafting.Source(str(hit.article_id), hit.revision, hit.title, _heading(hit), chunks.get(hit.article_id)),
         )
         if quoting.is_quoted(passage.text, hit.passage)
     ]
-    resolved = similar.to_ticket(ticket.organization_id, ticket.id, top=REPLIES_OF)
+    resolved = similar.to_ticket(ticket.organization_id, ticket.id, top=REPLIES_OF, resolved_only=True)
     for reply in replies.of(ticket.organization_id, resolved):
         found += replies.passages(reply)
     if not found:
         return ticket, None, []
-    wanted = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
-    chosen = drafting.choose(found, passage_vectors.of([passage.text for passage in found]), wanted)
+    near = passage_vectors.of([passage.text for passage in found])
+    chosen = drafting.choose(found, near, _vector(ticket, wanted))
     if not chosen:
         return ticket, None, []
     with _reading(organization_id) as connection:
@@ -132,8 +136,9 @@ def word(ticket: Ticket, body: str | None, citations: Citations) -> tuple[str | 
         return body, citations, CITED
     with _reading(ticket.organization_id) as connection:
         name = organizations.name_of(connection, ticket.organization_id)
+        wanted = _masked(ticket, _unanswered(connection, ticket))
     try:
-        answer = language_model.ask(wording.SYSTEM, wording.question(_masked(ticket), citations), wording.SCHEMA)
+        answer = language_model.ask(wording.SYSTEM, wording.question(wanted, citations), wording.SCHEMA)
         body, citations = wording.letter(answer, citations, ticket.requester, name)
     except (LanguageModelFailed, NotUsable) as error:
         logger.warning("language_model_not_used", job="draft", reason=str(error))
@@ -156,14 +161,14 @@ def explanation(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Tic
     plain = explaining.plain(category, confidence, evidence)
     if not _wants(ticket.organization_id, "triage"):
         return ticket, Explanation(category, None, plain, EVIDENCE)
-    asked = _masked(ticket)
+    said = _masked(ticket, question(ticket))
     try:
         answer = language_model.ask(
             explaining.SYSTEM,
-            explaining.question(asked, category, confidence, evidence, labels),
+            explaining.question(said, category, confidence, evidence, labels),
             explaining.schema(labels),
         )
-        opinion, text = explaining.read(answer, asked, plain, labels)
+        opinion, text = explaining.read(answer, said, plain, labels)
     except (LanguageModelFailed, NotUsable) as error:
         logger.warning("language_model_not_used", job="triage", reason=str(error))
         method = f"{EVIDENCE}; {language_model.name()} was not used: {error}"
@@ -174,21 +179,20 @@ def explanation(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Tic
 def mood(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, Sentiment, int | None]:
     """The ticket, its sentiment, and the number of the customer's message that it was read from: the last one that has
     words of its own; None: from the ticket's own text."""
-    with _reading(organization_id) as connection, connection.cursor() as cursor:
+    with _reading(organization_id) as connection:
         ticket = store.get(connection, organization_id, ticket_id)
-        key = {"organization_id": ticket.organization_id, "ticket_id": ticket.id}
-        cursor.execute(statement("desk.tickets", "last_said"), key)
-        said = next(((body, seq) for seq, body in cursor.fetchall() if _says_something(body)), (ticket.text, None))
+        said = _last_said(connection, ticket)
+    text, message_seq = said or (ticket.text, None)
 
     def vector_of(words: str) -> Vectors | None:
         try:
-            if said[1] is None:  # triage has its vector, or will have it from here
+            if said is None:  # triage has its vector, or will have it from here
                 return vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
             return embedding.embed([words[: vectors.LONGEST]])[0]
         except ModelUnavailable:  # moods are read without a model, too
             return None
 
-    return ticket, sentiment.read(said[0], ticket.language, vector_of), said[1]
+    return ticket, sentiment.read(text, ticket.language, vector_of), message_seq
 
 
 def same(ticket: Ticket) -> list[Duplicate] | None:
@@ -218,17 +222,18 @@ def asked(subject: str, body: str) -> str:
     return f"{subject}\n\n{own_words(body)}".replace("\x00", " ").strip()[:ASKED]
 
 
-def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[Hit], datetime]:
+def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, str, list[Hit], datetime]:
+    """The ticket, what is to be answered, the articles that may, and when they were searched."""
     with _reading(organization_id) as connection, connection.cursor() as cursor:
         cursor.execute("select clock_timestamp()")
         (searched_at,) = cursor.fetchone()
         ticket = store.get(connection, organization_id, ticket_id)
-    wanted = question(ticket)
+        wanted = _unanswered(connection, ticket)
     if not wanted:
-        return ticket, [], searched_at
+        return ticket, "", [], searched_at
     known: Vectors | None
     try:  # outside the transaction that searches; whichever job comes first makes it
-        known = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
+        known = _vector(ticket, wanted)
     except ModelUnavailable:
         known = None
 
@@ -238,7 +243,14 @@ def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket,
         return known[None, :]
 
     with _reading(organization_id) as connection:
-        return ticket, search(connection, ticket.organization_id, wanted, top=3, embed=embed), searched_at
+        return ticket, wanted, search(connection, ticket.organization_id, wanted, top=3, embed=embed), searched_at
+
+
+def _vector(ticket: Ticket, wanted: str) -> Vectors:
+    """The vector of what is to be answered: the ticket's own, unless the customer has said something since."""
+    if wanted == question(ticket):
+        return vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
+    return embedding.embed([wanted])[0]
 
 
 def _text(ticket: Ticket) -> str:
@@ -254,6 +266,34 @@ def _in_use(organization_id: UUID, category: str) -> bool:
         return bool(cursor.fetchone()[0])  # type: ignore[index]  # one row
 
 
+def _unanswered(connection: Connection, ticket: Ticket) -> str:
+    """What is to be answered: what the customer said last, below the subject; "" where there are no words."""
+    said = _last_said(connection, ticket)
+    return asked(ticket.subject, said[0]) if said else question(ticket)
+
+
+def _last_said(connection: Connection, ticket: Ticket) -> tuple[str, int] | None:
+    """The customer's last message that has words of its own, and its number; None where there is none."""
+    with connection.cursor() as cursor:
+        key = {"organization_id": ticket.organization_id, "ticket_id": ticket.id}
+        cursor.execute(statement("desk.tickets", "last_said"), key)
+        return next(((body, seq) for seq, body in cursor.fetchall() if _says_something(body)), None)
+
+
+def _chunks(organization_id: UUID, hits: list[Hit]) -> dict[UUID, int]:
+    """Which chunk of its article each hit's passage is; none where the article was indexed anew meanwhile."""
+    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.tickets", "chunks_of_passages"),
+            {
+                "organization_id": organization_id,
+                "articles": [hit.article_id for hit in hits],
+                "passages": [hit.passage for hit in hits],
+            },
+        )
+        return dict(cursor.fetchall())
+
+
 def _wants(organization_id: UUID, what: str) -> bool:
     """Whether there is a language model and the organization lets it do `what`."""
     if not language_model.is_configured():
@@ -266,13 +306,13 @@ def _wants(organization_id: UUID, what: str) -> bool:
     return bool(row and row[0])
 
 
-def _masked(ticket: Ticket) -> str:
-    """What of a ticket may leave the house: the customer's own words without personal data."""
-    return masking.mask(question(ticket), [name for name in (ticket.requester, ticket.assignee) if name])
+def _masked(ticket: Ticket, words: str) -> str:
+    """What of a ticket's words may leave the house: those without personal data."""
+    return masking.mask(words, [name for name in (ticket.requester, ticket.assignee) if name])
 
 
 def _says_something(body: str) -> bool:
-    """Whether a message has words of its own in which a mood could be: "ok" and a signature have none."""
+    """Whether a message has words of its own in which something could be: "ok" and a signature have none."""
     return len(own_words(body).split()) >= LEAST_WORDS
 
 

@@ -24,7 +24,7 @@ _REFERENCE = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"#\s?\w*\d[\w/-]*|(?<![\w.])[+(]?\d(?:[ ./()\u00a0\u2010-\u2015-]{0,2}\d){5,}(?!\w)")
-_CODE = re.compile(r"\b(?=(?:[A-Za-z_/-]*\d){5})[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+)*\b")
+_CODE = re.compile(r"\+?\b(?=(?:[A-Za-z_/-]*\d){5})[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+)*\b")
 _STREET = re.compile(
     r"\b\d{1,5}[a-z]?,?\s+(?:[A-Z][\w'’-]+\s+){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Close|Court|Ct|Way|Place|Pl"
     r"|Square|Sq|Boulevard|Blvd|Terrace|Crescent)\b\.?"
@@ -37,6 +37,7 @@ _GREETED = re.compile(
     r"|Hallo|Liebe|Lieber|Regards|Sincerely|Cheers|My name is|This is|I am|I'm)\b([.,]?[ \t]+)"
     r"((?!I\b)[^\W\d_a-z][\w'’-]+(?:[ \t]+[^\W\d_a-z][\w'’-]+){0,2})"
 )
+_MID_SENTENCE = re.compile(r"(?<=[\w,;'’)-])[ \t]+[\"'“‘(]?(?!I\b)([^\W\d_a-z][^\W\d_]*[a-zß-ÿ][^\W\d_]*)")
 _NAME_WORD = re.compile(r"[^\W\d_][^\W_]*(?:['’-][^\W\d_]+)*")
 # What follows a greeting with a capital, or stands in a sender's name, and is nobody's name.
 _NO_NAMES = frozenset((
@@ -84,6 +85,11 @@ def email_of(name: str) -> str | None:
     """The e-mail address in a person's name, in small letters; None where there is none."""
     found = _EMAIL.search(name)
     return found[0].lower() if found else None
+
+
+def capitalized(text: str) -> list[str]:
+    """Words with a capital in mid-sentence, each once: names of people among them, and of products."""
+    return list(dict.fromkeys(_MID_SENTENCE.findall(text)))
 
 
 def name_words(name: str) -> list[str]:

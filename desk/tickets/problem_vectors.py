@@ -1,8 +1,8 @@
 """The vectors of an organization's tickets, kept by the process and brought up to date by what is new since.
 
 Every draft and every suggestion asks which tickets are near: read anew each time, ten thousand tickets that arrive at
-once would read each other a hundred million times. What comes out is a hint: whoever uses it reads the tickets themselves,
-and compares the revision. Nothing of one organization is looked at for another.
+once would read each other a hundred million times. What comes out is a hint: whoever uses it reads the tickets
+themselves, and compares the revision. Nothing of one organization is looked at for another.
 """
 
 import time

@@ -44,7 +44,9 @@ class Similar:
     helps: float | None
 
 
-def to_ticket(organization_id: UUID | str, ticket_id: UUID | str, *, top: int = 5) -> list[Similar]:
+def to_ticket(
+    organization_id: UUID | str, ticket_id: UUID | str, *, top: int = 5, resolved_only: bool = False
+) -> list[Similar]:
     """Up to `top` tickets with the problem of this one, resolved ones first, nearest first within each.
 
     Raises:
@@ -56,10 +58,10 @@ def to_ticket(organization_id: UUID | str, ticket_id: UUID | str, *, top: int = 
     with database.transaction(organization) as connection:
         ticket = store.get(connection, organization, ticket_id)
     vector = vectors.of_ticket(organization, ticket.id, ticket.revision, vectors.text_of(ticket.subject, ticket.body))
-    return _nearest(organization, vector, ticket.id, top)
+    return _nearest(organization, vector, ticket.id, top, resolved_only)
 
 
-def to_text(organization_id: UUID | str, text: str, *, top: int = 5) -> list[Similar]:
+def to_text(organization_id: UUID | str, text: str, *, top: int = 5, resolved_only: bool = False) -> list[Similar]:
     """As `to_ticket`, for a problem that is no ticket yet.
 
     Raises:
@@ -70,7 +72,7 @@ def to_text(organization_id: UUID | str, text: str, *, top: int = 5) -> list[Sim
     if not words:
         raise InvalidInput("The problem is empty: say what is the matter.")
     organization = organizations.identifier(organization_id, "organization")
-    return _nearest(organization, embedding.embed([words[: vectors.LONGEST]])[0], None, top)
+    return _nearest(organization, embedding.embed([words[: vectors.LONGEST]])[0], None, top, resolved_only)
 
 
 def flagged(connection: Connection, organization_id: UUID, ticket_id: UUID | str) -> list[dict[str, Any]]:
@@ -131,7 +133,9 @@ def send(connection: Connection, organization_id: UUID, delay_seconds: float = 0
         )
 
 
-def _nearest(organization: UUID, vector: vectors.Vectors, itself: UUID | None, top: int) -> list[Similar]:
+def _nearest(
+    organization: UUID, vector: vectors.Vectors, itself: UUID | None, top: int, resolved_only: bool
+) -> list[Similar]:
     """The nearest are read first, and no more than it takes: when `top` are resolved, all others are further off."""
     if not 1 <= top <= MOST:
         raise InvalidInput(f"top must be from 1 to {MOST}, not {top}.")
@@ -144,6 +148,8 @@ def _nearest(organization: UUID, vector: vectors.Vectors, itself: UUID | None, t
             found += _as_they_are(connection, organization, model, near[start : start + CHUNK], vector)
             if sum(one.resolved_at is not None for one in found) >= top:
                 break
+    if resolved_only:
+        found = [one for one in found if one.resolved_at is not None]
     return sorted(found, key=lambda one: (one.resolved_at is None, -one.similarity, one.ticket_id))[:top]
 
 

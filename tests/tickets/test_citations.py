@@ -1,5 +1,8 @@
 """A draft cites what is there, is public and says it: the database refuses every other, whoever writes it."""
 
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -8,6 +11,7 @@ from builders import new_organization
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2.extras import Json
+from waiting import until
 
 from desk import database
 from desk.kb import articles, indexing
@@ -109,6 +113,7 @@ def test_sql_of_the_worker_cannot_store_an_invented_citation_of_an_article(owner
         {"article_id": str(internal)},
         {"article_id": str(hidden)},
         {"article_id": None},
+        {"chunk": 1},
     ):
         refused(organization, made, [true | change])
     refused(organization, made, [true], "Hold the button. [1] Then it burns. [2]")
@@ -116,7 +121,8 @@ def test_sql_of_the_worker_cannot_store_an_invented_citation_of_an_article(owner
     refused(organization, made, [true, true])
     refused(organization, made, [true, true | {"mark": 2, "text": "Trust me."}])
     assert ask("select count(*) from drafts") == [0]
-    keep(organization, made, [true | {"text": "1. Hold the button for ten seconds.\n2. Wait until it blinks slowly."}])
+    steps = "1. Hold the button for ten seconds.\n2. Wait until it blinks slowly."
+    keep(organization, made, [true | {"text": steps, "chunk": 0}])
     assert ask("select count(*) from drafts") == [1]
     with (
         pytest.raises(psycopg2.errors.CheckViolation),
@@ -251,3 +257,48 @@ def test_an_answer_is_what_is_left_without_greeting_thanks_and_questions():
     reply = replies.Reply(uuid4(), uuid4(), "Pull the tape off the [name] box.", "Pull the tape off the Ida box.", 0.7)
     (passage,) = replies.passages(reply)
     assert passage == Passage(reply.text, ReplySource(str(reply.ticket_id), str(reply.message_id)), 0.7)
+
+
+def test_drafts_and_edits_at_the_same_time_leave_no_draft_of_an_earlier_text(organization: UUID, ticket, ask):
+    seed = random.randrange(1_000_000)
+    print("seed", seed)
+    chance = random.Random(seed)
+    names = [f"reset-{number}" for number in range(3)]
+    for name in names:
+        write(organization, name, STEPS.replace("hub", name))
+    made = [ticket("How do I reset the hub?", "It hangs.") for _ in range(4)]
+    over = threading.Event()
+
+    def draft(ticket_id: UUID) -> int:
+        refused = 0
+        while not over.is_set():
+            read, body, citations = jobs.draft(organization, ticket_id)
+            try:
+                with database.transaction(organization) as connection:
+                    results.keep_draft(
+                        connection, read, body, citations, reason=None if body else "none", method="test"
+                    )
+            except results.CitationChanged:
+                refused += 1
+        return refused
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(draft, ticket_id) for ticket_id in made]
+        try:
+            until(lambda: ask("select count(*) from drafts where body is not null") == [4], "each has a draft")
+            for turn in range(12):
+                name = chance.choice(names)
+                body = STEPS.replace("ten seconds", f"{turn + 11} seconds").replace("hub", name)
+                write(organization, name, body, visibility=chance.choice(["public", "public", "internal"]))
+        finally:
+            over.set()
+        print("refused", sum(one.result() for one in running))
+    wrong = """
+        select d.ticket_id
+          from drafts d
+         cross join lateral jsonb_to_recordset(d.citations) c (article_id uuid, article_revision integer, text text)
+         where not d.stale and not exists (
+               select from articles a join chunks on chunks.article_id = a.id
+                where a.id = c.article_id and a.revision = c.article_revision and a.visibility = 'public'
+                  and is_quoted(c.text, chunks.text))"""
+    assert ask(wrong) == []

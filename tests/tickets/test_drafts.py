@@ -43,7 +43,7 @@ def test_a_draft_cites_the_article_and_keeps_its_steps_whole(model_dir, organiza
     assert (reason, stale) == (None, False)
     steps = next(item for item in citations if "1. Open the sign-in page" in item["text"])
     assert "3. Follow the link in the email within one hour." in steps["text"]
-    assert (steps["article_id"], steps["article_revision"]) == (str(article), 1)
+    assert (steps["article_id"], steps["article_revision"], steps["chunk"]) == (str(article), 1, 0)
     for item in citations:
         assert f"{item['text']} [{item['mark']}]" in body
     assert ask("select article_id, article_revision, ticket_revision from suggestions") == [(article, 1, 1)]
@@ -165,3 +165,72 @@ def test_a_worker_of_one_organization_cannot_write_a_draft_for_another(owner, or
             " values (%s, %s, 1, %s, 'x', 'x')",
             (other, made, Json([])),
         )
+
+
+def test_the_first_article_is_quoted_before_others_that_are_about_as_near():
+    other = Source("22222222-2222-2222-2222-222222222222", 1, "Other", "")
+    found = [Passage("a", SOURCE), Passage("b", other), Passage("c", other)]
+    vectors = np.array([[0.6, 0.8, 0], [0.62, 0, 0.785], [0.3, 0, -0.954]], dtype=np.float32)
+    chosen = drafting.choose(found, vectors, np.array([1, 0, 0], dtype=np.float32))
+    assert [passage.text for passage in chosen] == ["a", "b"]
+    assert drafting.choose(found[2:], vectors[2:], np.array([1, 0, 0], dtype=np.float32)) == []
+
+
+def test_a_reply_counts_by_its_problem_as_well():
+    reply = drafting.ReplySource("33333333-3333-3333-3333-333333333333", "44444444-4444-4444-4444-444444444444")
+    vectors = np.array([[0.2, 0.98]], dtype=np.float32)
+    question = np.array([1, 0], dtype=np.float32)
+    assert drafting.choose([Passage("Pull the tape off.", reply, 0.4)], vectors, question) == []
+    assert len(drafting.choose([Passage("Pull the tape off.", reply, 0.6)], vectors, question)) == 1
+
+
+def test_a_chunk_is_taken_apart_into_paragraphs_and_whole_lists():
+    steps = "Steps:\n1. Hold the button\nuntil it blinks.\n2. Let it go again."
+    chunk = f"The hub restarts by itself.\nOnce\nonly.\n{steps}\nThat is all there is to do."
+    assert [found.text for found in drafting.passages(chunk, SOURCE)] == [
+        "The hub restarts by itself.",
+        steps,
+        "That is all there is to do.",
+    ]
+    long = "The hub restarts every night at three. " * 15
+    assert all(len(found.text) <= drafting.LONGEST_PARAGRAPH for found in drafting.passages(long, SOURCE))
+
+
+def test_what_the_customer_says_later_is_what_is_answered(model_dir, organization: UUID, ticket, run_jobs, ask):
+    ask("update organization_settings set triage = false, sentiment = false")
+    password = write(organization)
+    office = write(organization, "office", "Our office is open from nine to five on working days, by the harbour. " * 3)
+    made = ticket("I forgot my password", "How can I sign in again?")
+    run_jobs("tickets")
+    assert ask("select article_id from suggestions where position = 1") == [password]
+    say = "insert into ticket_messages (organization_id, ticket_id, author_kind, body) values (%s, %s, 'customer', %s)"
+    ask(say, organization, made, "ok")
+    ask(say, organization, made, "Never mind, I will come by. When is your office by the harbour open?")
+    assert ask("select stale from drafts") == [True]
+    assert ask("select actor_name from dramatiq.queue order by 1") == ["draft_reply", "suggest_articles"]
+    run_jobs("tickets")
+    assert ask("select article_id from suggestions where position = 1") == [office]
+    ((body, stale),) = ask("select body, stale from drafts")
+    assert ("open from nine to five" in body, stale) == (True, False)
+
+
+def test_of_two_runs_at_once_the_later_reading_stays(model_dir, organization: UUID, ticket, ask):
+    write(organization)
+    write(organization, "office", "Our office is open from nine to five on working days, by the harbour. " * 3)
+    made = ticket("I forgot my password", "How can I sign in again?")
+    early = (jobs.suggestions(organization, made), jobs.draft(organization, made))
+    ask(
+        "insert into ticket_messages (organization_id, ticket_id, author_kind, body) values (%s, %s, 'customer', %s)",
+        organization,
+        made,
+        "When is your office by the harbour open?",
+    )
+    late = (jobs.suggestions(organization, made), jobs.draft(organization, made))
+    for (suggested, drafted), kept in ((late, True), (early, False)):
+        read, body, citations = drafted
+        with database.transaction(organization) as connection:
+            assert results.keep_suggestions(connection, *suggested) is kept
+            assert results.keep_draft(connection, read, body, citations, reason=None, method="test") is kept
+    (body,) = ask("select body from drafts")
+    assert "open from nine to five" in body
+    assert ask("select excerpt like '%%nine to five%%' from suggestions where position = 1") == [True]

@@ -99,6 +99,19 @@ def test_examples(text, masked):
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Pull it, as Sarah did. Then hold it: I hope Ömer-Karl's box and the USB port work.", ["Sarah", "Ömer"]),
+        ("Nobody Knows Nobody", ["Knows", "Nobody"]),
+        ("All is well.\nHold it.\n1. Wait", []),
+        ("", []),
+    ],
+)
+def test_capitals_in_mid_sentence_are_found(text, words):
+    assert masking.capitalized(text) == words
+
+
+@pytest.mark.parametrize(
     ("name", "words"),
     [
         ("Ida Holm <i.holm@example.com>", ["Holm", "holm", "Ida"]),

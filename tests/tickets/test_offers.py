@@ -7,7 +7,8 @@ from builders import new_organization
 
 from desk import database
 from desk.errors import InvalidInput, NotFound
-from desk.kb import articles, indexing
+from desk.kb import articles, embedding, indexing
+from desk.settings import settings
 from desk.tickets import deflecting, offering, usefulness
 from desk.upkeep import retention
 
@@ -238,12 +239,29 @@ def test_before_a_ticket_is_sent_articles_and_an_answer_are_offered_and_nothing_
         "Ida, pull the tape off the cartridge before you put it in.",
         "We pulled the tape off the cartridge of order 48-7713 for you.",
         "Pull the tape off the cartridge, and write to ben@example.com if it fails.",
+        "Pull the tape off the cartridge, as we did it with Sarah from accounting.",
     ],
 )
 def test_an_answer_with_somebody_in_it_is_told_to_no_stranger(organization: UUID, ticket, run_jobs, answer):
     resolve(organization, ticket("The printer prints nothing", "White paper.", requester="Ida Holm"), answer)
     run_jobs("tickets")
     assert deflecting.offer(organization, "The printer prints nothing", "White paper.").answers == []
+
+
+def test_an_answer_may_name_what_the_public_articles_name(organization: UUID, ticket, run_jobs):
+    resolve(organization, ticket("The printer prints nothing", "White paper."), "Pull the tape off the Moorlark box.")
+    run_jobs("tickets")
+    asked = ("The printer prints nothing", "White paper.")
+    assert deflecting.offer(organization, *asked).answers == []
+    write(
+        organization,
+        "box",
+        "The Moorlark box stands on the wall, between the meter and the hub.",
+        visibility="internal",
+    )
+    assert deflecting.offer(organization, *asked).answers == []
+    write(organization, "box", "The Moorlark box stands on the wall, between the meter and the hub.")
+    assert len(deflecting.offer(organization, *asked).answers) == 1
 
 
 def test_answers_are_of_the_organization_alone_and_only_where_it_wants_that(
@@ -286,3 +304,18 @@ def test_an_empty_ticket_and_one_of_logs_alone_are_answered_by_nothing(organizat
     assert ask("select distinct body from drafts") == [None]
     assert ask("select articles from suggestion_runs") == [0, 0, 0]
     assert ask("select distinct label from sentiments") == ["unknown"]
+
+
+def test_without_a_model_articles_are_still_offered_by_their_words(organization: UUID, monkeypatch, tmp_path):
+    write(organization)
+    monkeypatch.setenv("ATUM_EMBED_MODEL_DIR", str(tmp_path / "nothing"))
+    settings.cache_clear()
+    embedding.unload()
+    try:
+        found = deflecting.offer(organization, "I forgot my password", "How do I reset my forgotten password?")
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+        embedding.unload()
+    assert [row["external_id"] for row in found.articles] == ["password"]
+    assert found.answers == []

@@ -1,7 +1,7 @@
 -- Sends the jobs of open tickets for which the articles may offer something else by now: what was suggested has been changed,
 -- hidden or deleted since; nothing was found for a ticket of the last days, and articles have been indexed since; a draft is
 -- stale that nobody has decided on. The newest tickets first, each once while it waits. Returns how many messages it asked for.
--- Called by desk.tickets.offering; indexes: primary keys, tickets_by_status.
+-- Called by desk.tickets.offering; indexes: primary keys, tickets_by_status. It reads the suggestions of all open tickets.
 with wanted as (
     select suggest, draft from organization_settings where organization_id = %(organization_id)s
 ), indexed as (
@@ -9,25 +9,30 @@ with wanted as (
 ), open as (
     select id, created_at from tickets
      where organization_id = %(organization_id)s and status not in ('resolved', 'closed')
+), good as (  -- suggestions that are what search would find: the article is public, and was indexed before the search
+    select offered.ticket_id, count(*) as articles
+      from suggestions as offered
+      join suggestion_runs as run
+        on run.organization_id = offered.organization_id and run.ticket_id = offered.ticket_id
+      join articles as article
+        on article.organization_id = offered.organization_id and article.id = offered.article_id
+       and article.revision = offered.article_revision and article.visibility = 'public'
+       and article.status = 'published' and article.deleted_at is null
+      join article_index as entry
+        on entry.organization_id = offered.organization_id and entry.article_id = offered.article_id
+       and entry.done_at <= run.made_at
+     where offered.organization_id = %(organization_id)s
+     group by offered.ticket_id
 ), due as (
     (select 'suggest_articles' as actor, open.id
        from open
        join suggestion_runs as run on run.organization_id = %(organization_id)s and run.ticket_id = open.id
+       left join good on good.ticket_id = open.id
       cross join indexed
       where (select suggest from wanted)
-        and (run.articles = 0 and run.made_at < indexed.at
-             and open.created_at > now() - make_interval(days => %(days)s)
-             or run.articles > (
-                select count(*)
-                  from suggestions as offered
-                  join articles as article
-                    on article.organization_id = offered.organization_id and article.id = offered.article_id
-                   and article.revision = offered.article_revision and article.visibility = 'public'
-                   and article.status = 'published' and article.deleted_at is null
-                  join article_index as entry
-                    on entry.organization_id = article.organization_id and entry.article_id = article.id
-                   and entry.done_at <= run.made_at
-                 where offered.organization_id = %(organization_id)s and offered.ticket_id = open.id))
+        and (run.articles > coalesce(good.articles, 0)
+             or run.articles = 0 and run.made_at < indexed.at
+             and open.created_at > now() - make_interval(days => %(days)s))
       order by open.created_at desc
       limit %(most)s)
     union all

@@ -1,0 +1,63 @@
+"""A database with suggestions and drafts of before citations were checked and duplicates flagged."""
+
+import shutil
+from pathlib import Path
+
+import psycopg2
+from builders import fresh_database, new_organization
+from psycopg2.extras import Json
+
+from app import install as installing
+from desk import database
+from desk.settings import settings
+from desk.tickets import offering
+
+LATER = ("0038", "0039", "0044")
+
+
+def test_what_was_offered_before_is_still_offered(server, monkeypatch, tmp_path: Path):
+    before = tmp_path / "before"
+    before.mkdir()
+    for path in installing.MIGRATIONS.glob("*.sql"):
+        if not path.name.startswith(LATER):
+            shutil.copy(path, before)
+    with fresh_database(server, "template1") as name:
+        with monkeypatch.context() as older:
+            older.setattr(installing, "MIGRATIONS", before)
+            installing.install(server.url(database=name))
+        owner = psycopg2.connect(server.url(database=name))
+        owner.autocommit = True
+        organization = new_organization(owner, "Acme")
+        with owner.cursor() as cursor:
+            cursor.execute(
+                "with article as (insert into articles (organization_id, external_id, title, body_md)"
+                "                 values (%(id)s, 'hub', 'The hub', 'It blinks.') returning id),"
+                " ticket as (insert into tickets (organization_id, subject) values (%(id)s, 'It blinks') returning id)"
+                " insert into suggestions (organization_id, ticket_id, position, ticket_revision, article_id,"
+                "                          article_revision, title, excerpt, score)"
+                " select %(id)s, ticket.id, 1, 1, article.id, 1, 'The hub', 'It blinks.', 0.5 from article, ticket"
+                " returning ticket_id, article_id",
+                {"id": organization},
+            )
+            ticket, article = cursor.fetchone()
+            cited = [{"mark": 1, "article_id": str(article), "article_revision": 1, "text": "It blinks."}]
+            cursor.execute(
+                "insert into drafts (organization_id, ticket_id, revision, body, citations, method)"
+                " values (%s, %s, 1, 'It blinks. [1]', %s, 'cited passages')",
+                (organization, ticket, Json(cited)),
+            )
+        applied = installing.install(server.url(database=name)).applied
+        assert [step[:4] for step in applied if step.startswith(LATER)] == list(LATER)
+        monkeypatch.setenv("ATUM_DATABASE_URL", server.url(user="atum_worker", database=name))
+        settings.cache_clear()
+        database.close()
+        with database.transaction(organization) as connection:
+            offered = offering.suggestions(connection, organization, ticket)
+            assert offered["made_at"] is not None
+            assert [row["article_id"] for row in offered["articles"]] == [article]
+            assert offering.draft(connection, organization, ticket)["current"]
+            with connection.cursor() as cursor:
+                cursor.execute("update articles set body_md = 'It shines.'")
+            assert not offering.draft(connection, organization, ticket)["current"]
+        owner.close()
+        database.close()
