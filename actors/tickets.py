@@ -42,7 +42,7 @@ def suggest_articles(organization_id: str, ticket_id: str) -> None:
     with in_transaction(ticket.organization_id) as connection:
         kept = results.keep_suggestions(connection, ticket, hits, searched_at)
         if same is not None:
-            results.keep_duplicates(connection, ticket, same)
+            results.keep_duplicates(connection, ticket, same, searched_at)
     logger.info("articles_suggested", ticket_id=ticket_id, articles=len(hits), duplicates=len(same or ()), kept=kept)
 
 

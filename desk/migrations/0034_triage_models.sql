@@ -120,3 +120,6 @@ create constraint trigger tickets_send_retraining after insert on tickets
 create constraint trigger tickets_send_retraining_again after update on tickets
     deferrable initially deferred for each row when (new.labelled_at is distinct from old.labelled_at)
     execute function tickets_send_retraining();
+
+-- What is new among the vectors: a process that keeps them reads the rest but once.
+create index ticket_embeddings_by_age on ticket_embeddings (organization_id, model, created_at);

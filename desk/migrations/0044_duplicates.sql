@@ -51,6 +51,8 @@ begin
     end loop;
     return null;
 end $$;
+alter table drafts add column read_at timestamptz;
+comment on column drafts.read_at is 'When the ticket was read for it: of two runs at once the later reading stays.';
 -- At the end of the transaction, so that it never waits for another's message while it holds the ticket's clocks.
 create constraint trigger ticket_messages_send_jobs after insert on ticket_messages
     deferrable initially deferred for each row when (new.author_kind = 'customer' and new.is_public)

@@ -5,22 +5,18 @@ from the same form; where both name numbers, one of them must be the same: two o
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
-
-import numpy as np
 
 from desk import database
 from desk.kb import embedding
 from desk.sql import statement
-from desk.tickets import masking, store, vectors
+from desk.tickets import masking, problem_vectors, store, vectors
 from desk.tickets.own_words import own_words
 from desk.tickets.store import Ticket
-from desk.tickets.vectors import Vectors
 
 DAYS = 7  # between the two tickets
-NEWEST = 5_000  # open tickets that are compared
+NEWEST = 1_000  # near tickets that are read
 MOST = 5  # that are flagged for one ticket
 # Cosine and share of words from which a stranger's ticket is the same, and the same customer's.
 STRANGERS = (0.85, 0.4)
@@ -50,20 +46,26 @@ def of(ticket: Ticket) -> list[Duplicate]:
         return []
     text = vectors.text_of(ticket.subject, ticket.body)
     vector = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, text)
-    key = {"organization_id": ticket.organization_id, "ticket_id": ticket.id, "model": embedding.model_name()}
+    least = min(STRANGERS[0], SAME_REQUESTER[0])
     with database.transaction(ticket.organization_id) as connection, connection.cursor() as cursor:
-        cursor.execute(statement("desk.tickets", "open_problems"), key | {"days": DAYS, "newest": NEWEST})
-        near = _near([row for row in cursor.fetchall() if len(row[1]) == 2 * len(vector)], vector)
+        nearest = problem_vectors.near(connection, ticket.organization_id, embedding.model_name(), vector, least)
+        near = {one.ticket_id: one for one in nearest[:NEWEST] if one.ticket_id != ticket.id}
+        if not near:
+            return []
         cursor.execute(
-            "select id, subject, body, requester from tickets where organization_id = %s and id = any(%s)",
-            (ticket.organization_id, list(near)),
+            statement("desk.tickets", "open_problems"),
+            {"organization_id": ticket.organization_id, "ticket_id": ticket.id, "ids": list(near), "days": DAYS},
         )
         rows = cursor.fetchall()
     mine = f"{ticket.subject}\n{own_words(ticket.body)}"
     found = []
-    for other_id, subject, body, requester in rows:
+    for other_id, subject, body, requester, revision in rows:
+        if revision != near[other_id].revision:
+            continue
         shared = shared_words(mine, f"{subject}\n{own_words(body)}")
-        one = Duplicate(other_id, near[other_id], round(shared, 4), is_same_person(ticket.requester, requester))
+        one = Duplicate(
+            other_id, near[other_id].similarity, round(shared, 4), is_same_person(ticket.requester, requester)
+        )
         if is_duplicate(one):
             found.append(one)
     return sorted(found, key=lambda one: (-one.similarity, one.ticket_id))[:MOST]
@@ -95,12 +97,3 @@ def is_same_person(one: str | None, other: str | None) -> bool:
         return addresses[0] == addresses[1]
     plain = [" ".join(name.split("<")[0].casefold().split()) for name in (one, other)]
     return bool(plain[0]) and plain[0] == plain[1]
-
-
-def _near(rows: Sequence[tuple[UUID, bytes]], vector: Vectors) -> dict[UUID, float]:
-    """Those of `rows` that are near enough for anybody, by id."""
-    if not rows:
-        return {}
-    near = vectors.unpack(b"".join(bytes(packed) for _, packed in rows), len(rows)) @ vector
-    least = min(STRANGERS[0], SAME_REQUESTER[0])
-    return {rows[int(at)][0]: float(near[at]) for at in np.flatnonzero(near >= least)}

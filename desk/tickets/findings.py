@@ -26,7 +26,7 @@ def of(connection: Connection, organization_id: UUID, ticket_id: UUID | str) -> 
         cursor.execute(statement("desk.tickets", "findings"), key)
         row: dict[str, Any] = cursor.fetchone()  # type: ignore[assignment]  # one row, whatever there is
     return {
-        "ticket": {name: value for name, value in vars(ticket).items() if name != "organization_id"},
+        "ticket": {name: value for name, value in vars(ticket).items() if name not in ("organization_id", "read_at")},
         **{part: row[part] for part in PARTS},
         "suggestions": offering.suggestions(connection, organization_id, ticket.id),
         "draft": offering.draft(connection, organization_id, ticket.id),

@@ -245,7 +245,7 @@ def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket,
 
 
 def _vector(ticket: Ticket, wanted: str) -> Vectors:
-    """The vector of what is to be answered: where it is the ticket itself, one for all its jobs."""
+    """The vector of what is to be answered: the ticket's own, unless the customer has said something since."""
     if wanted == question(ticket):
         return vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
     return embedding.embed([wanted])[0]

@@ -48,27 +48,34 @@ def keep_suggestions(
     connection: Connection, ticket: Ticket, hits: list[dict[str, Any]], searched_at: datetime | None = None
 ) -> bool:
     """Replace the ticket's suggestions by these, found at `searched_at` by the database's clock (None: now); an article
-    that changed meanwhile is left out. That there are none is kept as well."""
+    that changed meanwhile is left out. That there are none is kept as well. False where the ticket was edited, or
+    searched for again, meanwhile."""
     if _current(connection, ticket) is None:
+        return False
+    if not _execute(connection, "keep_suggestion_run", {"articles": len(hits), "searched_at": searched_at}, ticket):
         return False
     with connection.cursor() as cursor:
         cursor.execute("delete from suggestions where organization_id = %s and ticket_id = %s", _key(ticket))
         rows = [(*_key(ticket), ticket.revision, position, *hit.values()) for position, hit in enumerate(hits, start=1)]
         if rows:
             execute_values(cursor, statement("desk.tickets", "keep_suggestions"), rows)
-    _execute(connection, "keep_suggestion_run", {"articles": len(hits), "searched_at": searched_at}, ticket)
     return True
 
 
-def keep_duplicates(connection: Connection, ticket: Ticket, found: list[Duplicate]) -> bool:
-    """Replace the tickets that this one may say the same as; False where it was edited meanwhile."""
+def keep_duplicates(connection: Connection, ticket: Ticket, found: list[Duplicate], looked_at: datetime) -> bool:
+    """Replace the tickets that this one may say the same as; False where it was edited meanwhile.
+
+    What another ticket's job has flagged since `looked_at`, by the database's clock, stays: this one may have looked
+    before the other was there.
+    """
     if _current(connection, ticket) is None:
         return False
     with connection.cursor() as cursor:
         cursor.execute(
             "delete from possible_duplicates"
-            " where organization_id = %(organization_id)s and %(ticket_id)s in (ticket_id, of_ticket_id)",
-            _named(ticket),
+            " where organization_id = %(organization_id)s and %(ticket_id)s in (ticket_id, of_ticket_id)"
+            "   and found_at < %(looked_at)s",
+            _named(ticket) | {"looked_at": looked_at},
         )
         rows = [(*_key(ticket), *astuple(one)) for one in sorted(found, key=lambda one: one.ticket_id)]
         if rows:
@@ -85,21 +92,26 @@ def keep_draft(
     reason: str | None,
     method: str,
 ) -> bool:
-    """Replace the ticket's draft; False where the ticket was edited meanwhile.
+    """Replace the ticket's draft; False where the ticket was edited meanwhile, or drafted from a later reading.
 
     Raises:
         CitationChanged: an article or a reply that it cites was changed, taken from the public or deleted meanwhile.
     """
     if _current(connection, ticket) is None:
         return False
-    values = {"body": body, "citations": Json(citations), "reason": reason, "method": method}
+    values = {
+        "body": body,
+        "citations": Json(citations),
+        "reason": reason,
+        "method": method,
+        "read_at": ticket.read_at,
+    }
     try:
-        _execute(connection, "keep_draft", values, ticket)
+        return _execute(connection, "keep_draft", values, ticket)
     except psycopg2.errors.CheckViolation as error:
         if error.diag.constraint_name != "drafts_citations_exist":
             raise
         raise CitationChanged(f"What the draft for ticket {ticket.id} cites was changed meanwhile: {error}") from error
-    return True
 
 
 def keep_explanation(connection: Connection, ticket: Ticket, found: Explanation) -> bool:
@@ -172,9 +184,11 @@ def _current(connection: Connection, ticket: Ticket) -> Ticket | None:
     return now if now.revision == ticket.revision else None
 
 
-def _execute(connection: Connection, name: str, values: dict[str, Any], ticket: Ticket) -> None:
+def _execute(connection: Connection, name: str, values: dict[str, Any], ticket: Ticket) -> bool:
+    """Whether a row was written."""
     with connection.cursor() as cursor:
         cursor.execute(statement("desk.tickets", name), {**values, **_named(ticket), "revision": ticket.revision})
+        return cursor.rowcount > 0
 
 
 def _audit(connection: Connection, ticket: Ticket, action: str, detail: dict[str, Any]) -> None:

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import RealDictCursor, execute_values
 
@@ -19,10 +18,12 @@ from desk import database, organizations
 from desk.errors import InvalidInput
 from desk.kb import embedding
 from desk.sql import statement
-from desk.tickets import store, vectors
+from desk.tickets import problem_vectors, store, vectors
 from desk.tickets.own_words import own_words
+from desk.tickets.problem_vectors import Near
 
-NEWEST = 20_000  # resolved tickets that are looked at, and as many others
+NEWEST = 20_000  # resolved tickets that are indexed
+CHUNK = 200  # near tickets that are read at once
 BATCH = 64  # embedded between two commits
 RUN_SECONDS = 120.0  # then the message is sent again
 LEAST = 0.45  # cosine of two problems below which they are not the same
@@ -135,31 +136,46 @@ def send(connection: Connection, organization_id: UUID, delay_seconds: float = 0
 def _nearest(
     organization: UUID, vector: vectors.Vectors, itself: UUID | None, top: int, resolved_only: bool
 ) -> list[Similar]:
+    """The nearest are read first, and no more than it takes: when `top` are resolved, all others are further off."""
     if not 1 <= top <= MOST:
         raise InvalidInput(f"top must be from 1 to {MOST}, not {top}.")
-    key = {"organization_id": organization, "model": embedding.model_name()}
-    with database.transaction(organization) as connection, connection.cursor() as cursor:
-        newest = {"newest": NEWEST, "newest_open": 0 if resolved_only else NEWEST}
-        cursor.execute(statement("desk.tickets", "problems"), key | newest | {"except": itself})
-        rows = [row for row in cursor.fetchall() if len(row[1]) == 2 * len(vector)]
-        if not rows:
-            return []
-        near = vectors.unpack(b"".join(bytes(packed) for _, packed in rows), len(rows)) @ vector
-        found = {rows[at][0]: float(near[at]) for at in np.flatnonzero(near >= LEAST)}
-        cursor.execute(statement("desk.tickets", "similar"), key | {"ids": list(found)})
-        similar = [
-            Similar(
-                ticket_id,
-                subject,
-                status,
-                resolved_at,
-                found[ticket_id],
-                answer,
-                float(vectors.unpack(packed, 1)[0] @ vector) if packed else None,
-            )
-            for ticket_id, subject, status, resolved_at, answer, packed in cursor.fetchall()
-        ]
-    return sorted(similar, key=lambda one: (one.resolved_at is None, -one.similarity, one.ticket_id))[:top]
+    model = embedding.model_name()
+    found: list[Similar] = []
+    with database.transaction(organization) as connection:
+        near = problem_vectors.near(connection, organization, model, vector, LEAST)
+        near = [one for one in near if one.ticket_id != itself]
+        for start in range(0, len(near), CHUNK):
+            found += _as_they_are(connection, organization, model, near[start : start + CHUNK], vector)
+            if sum(one.resolved_at is not None for one in found) >= top:
+                break
+    if resolved_only:
+        found = [one for one in found if one.resolved_at is not None]
+    return sorted(found, key=lambda one: (one.resolved_at is None, -one.similarity, one.ticket_id))[:top]
+
+
+def _as_they_are(
+    connection: Connection, organization: UUID, model: str, near: list[Near], vector: vectors.Vectors
+) -> list[Similar]:
+    """Those of `near` that are there still and say what they said."""
+    by_id = {one.ticket_id: one for one in near}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.tickets", "similar"), {"organization_id": organization, "model": model, "ids": list(by_id)}
+        )
+        rows = cursor.fetchall()
+    return [
+        Similar(
+            ticket_id,
+            subject,
+            status,
+            resolved_at,
+            by_id[ticket_id].similarity,
+            answer,
+            float(vectors.unpack(packed, 1)[0] @ vector) if packed else None,
+        )
+        for ticket_id, subject, status, resolved_at, answer, packed, revision in rows
+        if revision == by_id[ticket_id].revision
+    ]
 
 
 def _unindexed(organization: UUID) -> list[tuple[UUID, int, str, str, bool, int | None, str]]:

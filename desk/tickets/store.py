@@ -20,7 +20,7 @@ LONGEST_BODY = 1_000_000  # characters
 
 @dataclass(frozen=True)
 class Ticket:
-    """A ticket as the jobs see it. Instants are aware."""
+    """A ticket as the jobs see it. Instants are aware; `read_at` is when it was read, by the database's clock."""
 
     id: UUID
     organization_id: UUID
@@ -36,6 +36,7 @@ class Ticket:
     assignee: str | None
     revision: int
     created_at: datetime
+    read_at: datetime
 
     @property
     def text(self) -> str:

@@ -116,7 +116,7 @@ def test_similar_tickets_and_possible_duplicates_are_for_agents(client: TestClie
     with database.transaction(organization) as connection:
         results.keep_suggestions(connection, found, hits, at)
     with database.transaction(organization) as connection:
-        results.keep_duplicates(connection, found, jobs.same(found) or [])
+        results.keep_duplicates(connection, found, jobs.same(found) or [], at)
     answer = client.get(f"/api/v1/tickets/{ticket}/similar", params=ACME).json()
     assert [one["ticket_id"] for one in answer["similar"]] == [twin]
     assert [one["ticket_id"] for one in answer["duplicates"]] == [twin]

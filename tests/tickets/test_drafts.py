@@ -212,3 +212,25 @@ def test_what_the_customer_says_later_is_what_is_answered(model_dir, organizatio
     assert ask("select article_id from suggestions where position = 1") == [office]
     ((body, stale),) = ask("select body, stale from drafts")
     assert ("open from nine to five" in body, stale) == (True, False)
+
+
+def test_of_two_runs_at_once_the_later_reading_stays(model_dir, organization: UUID, ticket, ask):
+    write(organization)
+    write(organization, "office", "Our office is open from nine to five on working days, by the harbour. " * 3)
+    made = ticket("I forgot my password", "How can I sign in again?")
+    early = (jobs.suggestions(organization, made), jobs.draft(organization, made))
+    ask(
+        "insert into ticket_messages (organization_id, ticket_id, author_kind, body) values (%s, %s, 'customer', %s)",
+        organization,
+        made,
+        "When is your office by the harbour open?",
+    )
+    late = (jobs.suggestions(organization, made), jobs.draft(organization, made))
+    for (suggested, drafted), kept in ((late, True), (early, False)):
+        read, body, citations = drafted
+        with database.transaction(organization) as connection:
+            assert results.keep_suggestions(connection, *suggested) is kept
+            assert results.keep_draft(connection, read, body, citations, reason=None, method="test") is kept
+    (body,) = ask("select body from drafts")
+    assert "open from nine to five" in body
+    assert ask("select excerpt like '%%nine to five%%' from suggestions where position = 1") == [True]

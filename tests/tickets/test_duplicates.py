@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from app.cli import app
 from desk import database
 from desk.errors import NotFound
-from desk.tickets import duplicates, similar
+from desk.tickets import duplicates, jobs, results, similar
 
 WHITE = ("The printer prints nothing", "It hums since Monday, but all the paper stays white in the end.")
 AGAIN = ("Printer prints nothing", "It hums, but the paper stays white. Since Monday all of it!")
@@ -71,6 +71,21 @@ def test_an_edit_takes_the_flag_away_and_the_switch_keeps_it_away(organization: 
     ticket(*AGAIN)
     run_jobs("tickets")
     assert ask(FLAGS) == []
+
+
+def test_two_that_come_at_once_do_not_take_each_others_flags_away(organization: UUID, ticket, ask):
+    first, second = ticket(*WHITE), ticket(*AGAIN)
+
+    def look(ticket_id: UUID) -> tuple:
+        read, _, looked_at = jobs.suggestions(organization, ticket_id)
+        return read, jobs.same(read), looked_at
+
+    early = look(first)
+    assert early[1] == []
+    for found in (look(second), early):
+        with database.transaction(organization) as connection:
+            results.keep_duplicates(connection, *found)
+    assert ask(FLAGS) == [(second, first, False)]
 
 
 def test_another_organization_sees_no_flags(organization: UUID, ticket, run_jobs, owner):
