@@ -165,5 +165,7 @@ def _version(connection: Connection, organization_id: UUID, known_until: datetim
 
 def _open_tickets(connection: Connection, organization_id: UUID) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(statement("desk.tickets", "open_tickets"), {"organization_id": organization_id})
+        cursor.execute(
+            statement("desk.tickets", "open_tickets"), {"organization_id": organization_id, "most": NEWEST_OPEN}
+        )
         return cursor.fetchone()[0]  # type: ignore[index]  # an aggregate has one row

@@ -217,3 +217,10 @@ def test_the_number_of_breaches_adds_up_unlike_chances():
     inside = ((came >= low) & (came <= high)).mean()
     assert 0.9 <= inside < 0.96
     assert ((came > low) & (came < high)).mean() < 0.9  # no wider than it has to be
+    many = chance.beta(0.5, 3, 4_999)
+    exact, about = (
+        interval(many),
+        interval([*many, 0.0, 0.0]),
+    )  # beyond five thousand they are no longer added one by one
+    assert about == pytest.approx(exact, abs=1)
+    assert interval([0.0] * 10_000) == (0, 0)
