@@ -148,6 +148,9 @@ def urgent(
 def risk(
     org: Organization,
     top: Annotated[int, typer.Option(help="How many clocks at the most.", metavar="N")] = forecast.USUAL,
+    check: Annotated[
+        bool, typer.Option("--check", help="Judge the predictions of the last four weeks by what came instead.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """The running clocks that are most likely to breach, and how many of all are expected to.
@@ -156,6 +159,16 @@ def risk(
     Without one there is a reason, such as too little history. Predictions are made anew every quarter of an hour.
     """
     organization_id = named(org)
+    if check:
+        from desk.tickets import risk_check  # brings scikit-learn, seconds that the list should not pay for
+
+        with database.transaction(organization_id) as connection:
+            figures = asdict(risk_check.check(connection, organization_id))
+        if as_json:
+            return show_json(figures)
+        return show_table(
+            f"Predictions of {org}, judged", [{"figure": name, "value": value} for name, value in figures.items()]
+        )
     with database.transaction(organization_id) as connection:
         found = forecast.current(connection, organization_id)
         rows = forecast.at_risk(connection, organization_id, top)

@@ -1,6 +1,7 @@
 """Predictions made anew as time passes, where they are shown, and what they add up to."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -20,6 +21,8 @@ from desk.errors import InvalidInput
 from desk.sla.policies import publish
 from desk.sql import statement
 from desk.tickets import forecast, risk_history
+from desk.tickets.risk import Spell
+from desk.tickets.risk_check import as_of
 
 AROUND_THE_CLOCK = {key: value for key, value in POLICY.items() if key != "calendar"}
 SCORES = "select ticket_id, sla_risk_score, sla_risk_reason from ticket_sla where metric = 'resolution'"
@@ -290,3 +293,35 @@ def test_one_organization_does_not_see_the_others_forecast(desk, owner):
     with database.transaction(desk.id) as connection:
         assert forecast.current(connection, other).running == 0
         assert forecast.at_risk(connection, uuid4()) == []
+
+
+def test_the_check_learns_from_before_and_is_judged_by_what_came_since(desk, ask):
+    """Category slow takes ten hours, quick one; the target is four."""
+    chance = np.random.default_rng(12)
+    now = datetime.now(UTC)
+    for day in range(60, 1, -1):
+        for number in range(6):
+            start = now - timedelta(days=day, hours=float(chance.uniform(0, 3)))
+            category = ("slow", "quick")[number % 2]
+            made = desk.ticket(start, status="accepted", category=category, category_by="person")
+            hours = float(chance.exponential({"slow": 10, "quick": 1}[category]))
+            desk.move(made, min(start + hours * HOUR, now), status="closed")
+    printed = CliRunner().invoke(app, ["risk", "--org", "Acme", "--check", "--json"], catch_exceptions=False)
+    found = json.loads(printed.stdout)
+    assert found["clocks"] == found["asked"] == pytest.approx(6 * 27, abs=6)
+    assert found["predicted"] == pytest.approx(found["breached"], abs=0.12)
+    assert found["auc"] > 0.7
+    assert found["brier"] < found["brier_of_the_share"] - 0.02
+    assert "brier_of_the_share" in CliRunner().invoke(app, ["risk", "--org", "Acme", "--check"]).stdout
+
+
+def test_the_check_of_nothing_has_no_figures(desk):
+    printed = CliRunner().invoke(app, ["risk", "--org", "Acme", "--check", "--json"], catch_exceptions=False)
+    assert json.loads(printed.stdout) == {
+        "days": 28, "clocks": 0, "asked": 0, "breached": None, "predicted": None, "auc": None, "brier": None,
+        "brier_of_the_share": None,
+    }  # fmt: skip
+    spell = Spell("low", None, 100.0, began_at=0.0, ended_at=1_000.0)
+    assert as_of([spell], 1_000.0) == [spell]
+    assert as_of([spell], 500.0) == [replace(spell, seconds=50.0, closed=False, ended_at=500.0)]
+    assert as_of([spell], 0.0) == []
