@@ -13,8 +13,8 @@ comment on column embeddings.in_graph is 'Its organization has so many that the 
 alter table kb_sizes add column in_graph boolean not null default false;
 comment on column kb_sizes.in_graph is 'Every vector is in embeddings_near; stays so.';
 
--- From how many chunks on an organization's vectors are in the graph: below, all are compared in about the same time.
-create function graph_from_chunks() returns bigint language sql immutable parallel safe return 20000;
+-- From how many chunks on an organization's vectors are in the graph: below, to compare all takes some milliseconds at most.
+create function graph_from_chunks() returns bigint language sql immutable parallel safe return 10000;
 
 create function embeddings_join_graph() returns trigger
     language plpgsql set search_path = public as $$
