@@ -1,7 +1,7 @@
 """One line of the table: what was measured, and what it must and should be."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -19,7 +19,6 @@ class Line:
     aim: float | None = None
     at_least: bool = False
     digits: int = 2
-    notes: Sequence[str] = field(default=())
 
     @property
     def measured(self) -> float:

@@ -31,6 +31,10 @@ class Statements:
 if "POINTS_SEEN" in os.environ:
     points.install(Statements)
 
+from desk.settings import settings  # noqa: E402
+
+settings.cache_clear()  # those of the process that forked this one
+
 import actors.kb  # noqa: E402, F401  connections are watched from here on
 from brokers import broker  # noqa: E402
 
