@@ -28,11 +28,11 @@ Vectors = NDArray[np.float32]
 FORMAT = 2  # of the bytes
 DIGEST = 32  # bytes that a SHA-256 takes
 SHARPNESS = np.float32(3.0)  # kernel exp(SHARPNESS * (cosine - 1)); flat between 2 and 6 on banking77
-RIDGE = np.float32(0.2)  # flat between 0.1 and 0.3
+RIDGE = (0.1, 0.3)  # where each label has few examples, and where it has many
 BALANCE = 0.75  # 0: labels weigh as often as they occur, 1: all alike
 MOST_BALANCE = 10.0
 WORDS = 0.35  # share of the words in the kernel, where each label has many examples; flat between 0.25 and 0.5
-MANY = 100  # examples a label, from which words count so much; with fewer less
+MANY = 100  # examples a label
 ENOUGH = 50  # examples from which a calibration means something
 STRANGE = 0.02  # share of the rightly labelled that may look as strange as what is taken for unknown
 UNCALIBRATED_FLOOR = 0.12
@@ -118,8 +118,9 @@ class Classifier:
         rarity = lexical.rarity(counts)
         words = lexical.rows(counts, rarity)
         codes, kept = codes[order], kept[order]
-        share = WORDS * min(1.0, float(np.sqrt(len(real) / len(found) / MANY)))
-        weights, inverse = _solved(vectors, words, codes, len(found), share, len(last))
+        plenty = min(1.0, float(np.sqrt(len(real) / len(found) / MANY)))
+        share, ridge = WORDS * plenty, max(RIDGE[0], RIDGE[1] * plenty)
+        weights, inverse = _solved(vectors, words, codes, len(found), share, ridge, len(last))
         bare = cls(found, codes, kept, vectors, words, rarity, weights, share, None, UNCALIBRATED_FLOOR, 0.0)
         return bare._calibrated(np.diag(inverse))
 
@@ -279,7 +280,13 @@ def _kernel(cosines: Vectors, shared: Vectors, share: float) -> Vectors:
 
 
 def _solved(
-    vectors: Vectors, words: sparse.csr_matrix, codes: NDArray[np.int32], labels: int, share: float, last: int
+    vectors: Vectors,
+    words: sparse.csr_matrix,
+    codes: NDArray[np.int32],
+    labels: int,
+    share: float,
+    ridge: float,
+    last: int,
 ) -> tuple[Vectors, Vectors]:
     """The weight of each example for each label, and of the regularized kernel's inverse the `last` rows and columns.
 
@@ -295,7 +302,7 @@ def _solved(
         kernel[start:stop, :stop] = _kernel(vectors[start:stop] @ vectors[:stop].T, shared, share)
     often = np.bincount(codes, minlength=labels)
     balance = np.minimum((count / labels / often) ** BALANCE, MOST_BALANCE)[codes]
-    kernel[np.diag_indices(count)] += (RIDGE / balance).astype(np.float32)
+    kernel[np.diag_indices(count)] += (ridge / balance).astype(np.float32)
     factor, failed = lapack.spotrf(kernel.T, lower=0, overwrite_a=1)
     if failed:
         raise ValueError("the vectors are not of length 1")
