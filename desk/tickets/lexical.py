@@ -44,7 +44,8 @@ def rows(counts: sparse.csr_matrix, weights: NDArray[np.float32]) -> sparse.csr_
     """The rows of texts from their counts; a feature that no labelled text has, or too many, counts for nothing."""
     from sklearn.preprocessing import normalize
 
-    weighed = counts @ sparse.diags(weights, format="csr", dtype=np.float32)
+    weighed = counts.copy()
+    weighed.data = weighed.data * weights[weighed.indices]  # a diagonal matrix would have an entry for every feature
     weighed.eliminate_zeros()
     halves = [normalize(weighed[:, :SIZE]), normalize(weighed[:, SIZE:])]
     found = sparse.hstack(halves, format="csr", dtype=np.float32) * np.float32(np.sqrt(0.5))
