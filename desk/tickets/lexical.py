@@ -21,8 +21,6 @@ PARTS = (3, 4)  # characters of a part of a word
 
 _WORD = re.compile(r"\w+")
 
-Rows = sparse.csr_array
-
 
 def rarity(counts: sparse.csr_matrix) -> NDArray[np.float32]:
     """The weight of each feature from the texts that have it, as the bytes of a classifier hold it (float16)."""
@@ -42,14 +40,14 @@ def count(texts: Sequence[str]) -> sparse.csr_matrix:
 
 def rows(counts: sparse.csr_matrix, weights: NDArray[np.float32]) -> sparse.csr_matrix:
     """The rows of texts from their counts; a feature that no labelled text has, or too many, counts for nothing."""
-    from sklearn.preprocessing import normalize
-
-    weighed = counts.copy()
-    weighed.data = weighed.data * weights[weighed.indices]  # a diagonal matrix would have an entry for every feature
-    weighed.eliminate_zeros()
-    halves = [normalize(weighed[:, :SIZE]), normalize(weighed[:, SIZE:])]
-    found = sparse.hstack(halves, format="csr", dtype=np.float32) * np.float32(np.sqrt(0.5))
-    found.data = found.data.astype(np.float16).astype(np.float32)
+    values = counts.data * weights[counts.indices]
+    part = 2 * np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr)) + (counts.indices >= SIZE)
+    lengths = np.sqrt(np.bincount(part, values**2, minlength=2 * counts.shape[0]))
+    values *= np.sqrt(0.5) / np.maximum(lengths, 1e-9)[part]
+    found = sparse.csr_matrix(
+        (values.astype(np.float16).astype(np.float32), counts.indices, counts.indptr), shape=counts.shape, copy=True
+    )
+    found.eliminate_zeros()
     return found
 
 

@@ -3,6 +3,7 @@
 import io
 import random
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -121,9 +122,7 @@ def test_the_same_examples_make_the_same_bytes():
 
 
 def test_damaged_bytes_are_refused_in_one_line():
-    model = fitted(labels=3, each=20)
-    data = model.dumps()
-    asked = clusters(3, 2, 0.25, seed=8)[0]
+    data = fitted(labels=3, each=20).dumps()
     seed = random.randrange(10_000)
     print("seed", seed)
     chance = random.Random(seed)
@@ -132,24 +131,17 @@ def test_damaged_bytes_are_refused_in_one_line():
         changed = bytearray(data)
         changed[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
         damaged.append(bytes(changed))
-    refusals = []
-    for bytes_ in damaged:
-        try:
-            answers = Classifier.loads(bytes_).answers([""] * 6, asked)
-        except ValueError as error:
-            refusals.append(str(error))
-        else:  # a bit that nobody reads may have changed: then nothing has
-            assert answers == model.answers([""] * 6, asked)
-    assert len(refusals) > 80
-    assert all(refusal.startswith("not a classifier, or a damaged one: ") for refusal in refusals)
-    assert not any("\n" in refusal for refusal in refusals)
+    for changed in damaged:
+        with pytest.raises(ValueError, match=r"^not a classifier, or a damaged one$"):
+            Classifier.loads(changed)
 
 
 def test_bytes_that_would_run_something_are_refused():
     target = io.BytesIO()
     np.savez(target, format=np.int32(classifier.FORMAT), labels=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(ValueError, match="not a classifier"):
-        Classifier.loads(target.getvalue())
+    data = target.getvalue()
+    with pytest.raises(ValueError, match="allow_pickle"):
+        Classifier.loads(sha256(data).digest() + data)
 
 
 @pytest.mark.parametrize(

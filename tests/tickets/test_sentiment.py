@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from desk import database
-from desk.tickets import intent, jobs, results, sentiment, urgency
+from desk.tickets import intent, jobs, results, sentiment, trials, urgency
 from desk.tickets.english import is_english
 from desk.tickets.own_words import own_words
 
@@ -197,3 +197,29 @@ def test_an_earlier_reading_that_comes_late_does_not_replace_a_later_one(organiz
         results.keep_sentiment(connection, *later)
         results.keep_sentiment(connection, read, angry, seq)
     assert ask("select label from sentiments") == ["positive"]
+
+
+def test_a_mood_without_a_word_of_mood_is_read_from_likeness(model_dir, organization: UUID, ticket, run_jobs, ask):
+    ask("update organization_settings set suggest = false, draft = false, escalate_angry_above = 0.1")
+    text = "After a month it came apart in my hands, and I can buy another one"
+    assert sentiment.score(text) == 0
+    made = ticket(text)
+    quoting = ticket("Re: your order", f"Which sizes of the mattress do you have?\n\n> {ANGRY}")
+    run_jobs("tickets")
+    ((label, score, escalated, reasons),) = ask(
+        "select label, score, escalated, reasons from sentiments where ticket_id = %s", made
+    )
+    assert (label, escalated) == ("negative", False)
+    assert score < -0.2
+    assert [reason["kind"] for reason in reasons] == ["leaning"]
+    assert ask("select label from sentiments where ticket_id = %s", quoting) == ["neutral"]
+    assert ask("select count(*) from ticket_embeddings where ticket_id = %s", made) == [1]
+
+
+@pytest.mark.data
+def test_likeness_and_lexicon_are_right_on_nearly_all_real_reviews_that_they_are_sure_of(data, model_dir):
+    with (data / "sentiment_reviews" / "dev.csv").open(newline="", encoding="utf-8") as source:
+        rows = list(csv.DictReader(source))
+    figures = trials.moods(None, [(row["text"], row["positive"]) for row in rows])
+    assert (figures["accuracy"] or 0) > 0.89
+    assert (figures["accuracy_at_80_coverage"] or 0) > 0.94
