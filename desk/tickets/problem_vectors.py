@@ -114,5 +114,6 @@ def _make_room(kept: _Kept, more: int, dimensions: int) -> None:
     needed = len(kept.ids) + more
     if needed > len(kept.matrix):
         grown = np.empty((needed * 3 // 2, dimensions), dtype=np.float32)
-        grown[: len(kept.ids)] = kept.matrix[: len(kept.ids)]
+        if kept.ids:
+            grown[: len(kept.ids)] = kept.matrix[: len(kept.ids)]
         kept.matrix = grown

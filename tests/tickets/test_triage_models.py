@@ -178,7 +178,8 @@ def test_another_organization_learns_and_answers_by_itself(learnt, owner, label,
 def test_priorities_are_learnt_with_the_rare_ones_weighted(model_dir, label, ticket, run_jobs, ask):
     for category in MATTERS:
         label(category, 60)
-    ask("update tickets set priority = 'high' where category = 'battery' and random() < 0.95")
+    # One in twelve stays as it was: where all are told apart, no confidence could be measured.
+    ask("update tickets set priority = 'high' where category = 'battery' and mod(abs(hashtext(subject)), 12) <> 0")
     run_jobs("tickets")
     ((state, figures),) = ask("select state, figures from triage_models where what = 'priority'")
     assert state == "active"
