@@ -83,7 +83,7 @@ end $$;
 create function nearest_in_graph(organization uuid, model smallint, asked halfvec, most bigint)
     returns table (chunk_sha bytea, similarity double precision)
     language plpgsql stable set plan_cache_mode = force_generic_plan set jit = off set enable_sort = off
-    set hnsw.iterative_scan = strict_order set hnsw.ef_search = 200 set hnsw.max_scan_tuples = 40000 as $$
+    set hnsw.iterative_scan = strict_order set hnsw.ef_search = 300 set hnsw.max_scan_tuples = 40000 as $$
 begin
     return query
     select near.chunk_sha, -near.distance
