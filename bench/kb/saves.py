@@ -6,7 +6,7 @@ from uuid import UUID
 
 from rich.progress import Progress
 
-from bench.kb.desk import desk, wait
+from bench.kb.desk import Worker, desk, wait
 from bench.kb.freshness import indexed
 from bench.kb.line import Line
 from desk import database, kb
@@ -25,7 +25,7 @@ def measure(server: EmbeddedServer, scale: float, rounds: int, progress: Progres
         save(organization, "as it was")
         with place.worker() as worker:
             task = progress.add_task("saves", total=rounds)
-            wait(lambda: indexed(organization), "the article is indexed", worker.check)
+            wait(lambda: indexed(organization) and at_rest(worker), "the article is indexed", worker.check)
             made, waits = [], []
             for number in range(rounds):
                 before = embedded(worker)
@@ -43,7 +43,7 @@ def measure(server: EmbeddedServer, scale: float, rounds: int, progress: Progres
 
                 wait(found, "search shows the last text", worker.check, pause_seconds=0.01)
                 waits.append(time.monotonic() - began)
-                wait(lambda: not busy(), "the worker is idle", worker.check)
+                wait(lambda: at_rest(worker), "the worker is idle", worker.check)
                 made.append(embedded(worker) - before)
                 progress.update(task, advance=1)
     text = f"an article of {SECTIONS} sections saved {SAVES} times in {SECONDS:g} s: embeddings of the changed one"
@@ -61,16 +61,16 @@ def save(organization: UUID, news: str) -> None:
         )
 
 
-def embedded(worker) -> int:
+def embedded(worker: Worker) -> int:
     """How many chunks the worker has embedded, by its own words."""
     return sum(line["embedded"] for line in worker.told("articles_indexed"))
 
 
-def busy() -> bool:
-    """Whether a message waits that is due, or runs."""
+def at_rest(worker: Worker) -> bool:
+    """Whether no message waits or runs, and the worker has told of all that it did."""
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute(
-            "select exists (select from dramatiq.queue where queue_name = 'kb'"
-            " and (state = 'consumed' or state = 'queued' and run_at <= now()))"
+            "select (select count(*) from dramatiq.queue where queue_name = 'kb' and state in ('queued', 'consumed')),"
+            " (select count(*) from pgbroker.finished where actor_name = 'index_articles')"
         )
-        return cursor.fetchone()[0]
+        return cursor.fetchone() == (0, len(worker.told("articles_indexed")))

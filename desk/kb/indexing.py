@@ -73,6 +73,9 @@ def index(organization_id: UUID | str, run_id: UUID | None = None, run_seconds: 
             taken = store.take(run, BATCH)
             if not taken:
                 break
+            if store.any_just_done(run, QUIET_SECONDS):  # the first of many saves is searchable, the others wait
+                _wait_for_quiet(run)
+                continue
             for part in _parts(taken):
                 if time.monotonic() < ends_at:
                     store.renew(run)

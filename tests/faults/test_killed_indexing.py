@@ -107,7 +107,7 @@ def indexed(trial: Trial) -> bool:
     return trial.count("article_index where state = 'pending'") == 0
 
 
-# A worker comes to these, in this order, with an article among others that the database refuses.
+# A worker comes to these with an article among others that the database refuses.
 STATEMENTS = [
     "select-name-from-organizations-where-id-s",
     "select-id-name-nullif-current_setting-app-embed_model_id-true",
@@ -129,6 +129,7 @@ STATEMENTS = [
     "select-pgbroker-enqueue-index_articles-args-jsonb_build_array-organization_id-s",
     "select-count-from-article_index-where-organization_id-s-and",
     "select-build-model_id-from-model_builds-as-build-where",
+    "select-exists-select-from-article_index-where-organization_id-organization_id",
 ]
 # The last statement of each transaction that writes: of it there is a moment after the commit.
 ENDS = [STATEMENTS[place] for place in (4, 5, 14, 15, 16, 18)]
