@@ -28,7 +28,8 @@ Vectors = NDArray[np.float32]
 FORMAT = 2  # of the bytes
 DIGEST = 32  # bytes that a SHA-256 takes
 SHARPNESS = np.float32(3.0)  # kernel exp(SHARPNESS * (cosine - 1)); flat between 2 and 6 on banking77
-RIDGE = (0.1, 0.3)  # where each label has few examples, and where it has many
+RIDGE = 0.3  # where labels have `MANY` examples; it grows with the root of their number …
+LEAST_RIDGE, MOST_RIDGE = 0.1, 0.8  # … within these
 BALANCE = 0.75  # 0: labels weigh as often as they occur, 1: all alike
 MOST_BALANCE = 10.0
 WORDS = 0.35  # share of the words in the kernel, where each label has many examples; flat between 0.25 and 0.5
@@ -118,8 +119,8 @@ class Classifier:
         rarity = lexical.rarity(counts)
         words = lexical.rows(counts, rarity)
         codes, kept = codes[order], kept[order]
-        plenty = min(1.0, float(np.sqrt(len(real) / len(found) / MANY)))
-        share, ridge = WORDS * plenty, max(RIDGE[0], RIDGE[1] * plenty)
+        plenty = float(np.sqrt(len(real) / len(found) / MANY))
+        share, ridge = WORDS * min(1.0, plenty), min(max(LEAST_RIDGE, RIDGE * plenty), MOST_RIDGE)
         weights, inverse = _solved(vectors, words, codes, len(found), share, ridge, len(last))
         bare = cls(found, codes, kept, vectors, words, rarity, weights, share, None, UNCALIBRATED_FLOOR, 0.0)
         return bare._calibrated(np.diag(inverse))

