@@ -57,6 +57,7 @@ def reconcile(connection: Connection, organization_id: UUID) -> Reconciled:
         replaced = [model_id for (model_id,) in cursor.fetchall()]
         for model_id in replaced:
             builds.drop(connection, organization_id, model_id)
+        cursor.execute(statement("desk.kb", "recount"), key)
         swept = 0
         if key["has_vectors"]:
             cursor.execute(statement("desk.kb", "sweep_vectors"), key)

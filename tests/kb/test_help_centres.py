@@ -1,7 +1,7 @@
 """Real help centres: all of each becomes searchable, none shows in another, and questions find what answers them.
 
-The questions beside this file are in customers' words; search was tuned on half of them (by a hash), so the floors are
-below what is measured, to fall when quality does and not when a rounding does. Quotations are the other extreme:
+The questions beside this file are in customers' words; search was tuned on them, so the floors are below what is
+measured, to fall when quality does and not when a rounding does. Quotations are the other extreme:
 sentences word by word, where the words must not lose to the vectors.
 """
 

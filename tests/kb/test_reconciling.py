@@ -71,6 +71,16 @@ def test_what_was_damaged_behind_our_backs_is_found_and_made_anew(parking, damag
     parking.assert_vectors_equal_distinct_chunks_of_what_is_published()
 
 
+def test_a_wrong_number_of_chunks_is_counted_anew(parking):
+    before = parking.rows("select chunks, words from kb_sizes")
+    parking.rows("update kb_sizes set chunks = 7, words = 0")
+    reconcile(parking)
+    assert parking.rows("select chunks, words from kb_sizes") == before
+    parking.rows("delete from kb_sizes")
+    reconcile(parking)
+    assert parking.rows("select chunks, words from kb_sizes") == before
+
+
 def test_chunks_of_an_article_that_was_unpublished_unseen_go(parking):
     parking.rows("alter table articles disable trigger user")
     parking.rows("update articles set status = 'draft' where external_id = 'pay'")
