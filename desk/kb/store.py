@@ -96,9 +96,8 @@ def any_just_done(run: Run, seconds: float) -> bool:
     """Whether something of what this run has was last indexed no longer ago than that."""
     with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
         cursor.execute(
-            "select exists (select from article_index"
-            " where organization_id = %(organization_id)s and taken_by = %(run)s"
-            " and done_at > clock_timestamp() - make_interval(secs => %(seconds)s))",
+            "select exists (select from article_index where organization_id = %(organization_id)s"
+            " and taken_by = %(run)s and done_at > clock_timestamp() - make_interval(secs => %(seconds)s))",
             run.key | {"seconds": seconds},
         )
         return cursor.fetchone()[0]  # type: ignore[index]
