@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from faults.nursery import Nursery, Process
 from faults.test_kill_points import Try, at, seen
-from faults.trial import Trial
+from faults.trial import Trial, child_of
 from waiting import until
 
 ARTICLES = 6
@@ -174,6 +174,7 @@ def test_workers_that_die_at_random_moments_leave_no_half_article(short_trial: T
     editions = dict.fromkeys(range(ARTICLES), 1)
     for edition in range(2, kills + 2):
         victim = worker(trial)
+        child_of(victim)  # before that a kill would miss it
         until(lambda: trial.count("dramatiq.queue where state = 'consumed'"), "it is at work", LONGEST_SECONDS)
         time.sleep(dice.uniform(0, 1.0))  # the moment, not a wait
         trial.kill(victim)
