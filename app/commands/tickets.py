@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
+from app import bell
 from app.commands import categories, rules, ticket_show, triage
 from app.commands.organization import CreateOrg, named, of_import
 from app.output import AsJson, console, errors, progress, show_json, show_table
@@ -82,6 +83,8 @@ def import_file(
         for start in range(0, len(reading.tickets), 1_000):
             taken += imports.store_all(connection, organization_id, reading.tickets[start : start + 1_000])
             bar.update(task, completed=taken)
+    if taken:
+        bell.ring("tickets")
     embedded = None if no_embed else _embed(organization_id)
     if as_json:
         refused = [{"row": refusal.row, "reason": refusal.reason} for refusal in reading.refusals]

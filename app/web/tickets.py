@@ -1,8 +1,7 @@
 """Tickets: POST /api/v1/tickets makes one, GET …/{id} tells all about it, PATCH …/{id} is what a person changes.
 
-The jobs that a new ticket or a change needs are sent by trigger, in the transaction that stores it.
-
-GET /api/v1/tickets/metrics: figures of an organization's tickets per hour, day or week.
+The jobs that a new ticket or a change needs are sent by trigger, in the transaction that stores it; the bell wakes an
+idle worker after the commit. GET …/metrics: figures of an organization's tickets per hour, day or week.
 """
 
 from typing import Annotated, Any, Literal
@@ -10,12 +9,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from app import bell
 from app.web.fields import Line, Text, organization_id
 from desk import database
 from desk.tickets import changing, findings, store
 from desk.upkeep import snapshot
 
 router = APIRouter(prefix="/api/v1")
+
+TICKET_QUEUE = "tickets"  # where the triggers of `tickets` send
 
 
 class NewTicket(BaseModel):
@@ -53,6 +55,7 @@ def create(ticket: NewTicket) -> dict[str, Any]:
         ticket_id = store.create(
             connection, organization, **ticket.model_dump(exclude={"organization"}, exclude_none=True)
         )
+    bell.ring(TICKET_QUEUE)
     return {"id": ticket_id, "organization": ticket.organization, "status": "new"}
 
 
@@ -81,4 +84,5 @@ def change(ticket_id: str, org: Line, change: Change) -> dict[str, Any]:
     given = change.model_dump(include=change.model_fields_set - {"by"})
     with database.transaction(organization := organization_id(org)) as connection:
         ticket = changing.change(connection, organization, ticket_id, given, by=change.by)
+    bell.ring(TICKET_QUEUE)
     return {name: value for name, value in vars(ticket).items() if name != "organization_id"}

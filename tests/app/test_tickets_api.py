@@ -7,6 +7,9 @@ import pytest
 from builders import new_organization
 from fastapi.testclient import TestClient
 from sla_desk import Desk
+from waiting import until
+
+from pgbroker.doorbell import channel
 
 
 def test_a_ticket_is_stored_and_its_jobs_are_sent(client: TestClient, organization: UUID, owner):
@@ -33,6 +36,27 @@ def test_a_ticket_is_stored_and_its_jobs_are_sent(client: TestClient, organizati
             "draft_reply",
             "read_sentiment",
         }
+
+
+def test_an_idle_worker_is_woken_for_a_new_ticket_and_for_a_change(client: TestClient, organization: UUID, owner):
+    with owner.cursor() as cursor:
+        cursor.execute(
+            """insert into pgbroker.processes (process_id, host, pid, queues, hears_until)
+               values (gen_random_uuid(), 'here', 1, '{tickets}', now() + interval '1 minute')"""
+        )
+        cursor.execute(f"listen {channel('tickets')}")
+
+        def rung() -> bool:
+            cursor.execute("select")  # takes in what has come
+            heard = bool(owner.notifies)
+            owner.notifies.clear()
+            return heard
+
+        made = client.post("/api/v1/tickets", json={"organization": "Acme", "subject": "The hub blinks red"}).json()
+        until(rung, "it rings for the new ticket")
+        path = f"/api/v1/tickets/{made['id']}?org=Acme"
+        assert client.patch(path, json={"by": "ada", "status": "accepted"}).status_code == 200
+        until(rung, "it rings for the change")
 
 
 def test_a_ticket_that_cannot_be_stored_sends_nothing(client: TestClient, organization: UUID, owner):
