@@ -8,6 +8,7 @@ most, and a new label counts within half a minute.
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -104,7 +105,7 @@ def _stored(organization_id: UUID, active: dict[str, int], known: Examples | Non
 def _load(
     connection: Connection, organization_id: UUID, active: dict[str, int], version: tuple[Any, ...]
 ) -> Examples | None:
-    read = triage_models.read(connection, organization_id, "category", active["category"], Classifier.loads)
+    read = _read(connection, organization_id, "category", active["category"], Classifier.loads)
     if read is None:
         return None
     stored, classifier = read
@@ -112,7 +113,7 @@ def _load(
     now = triage_models.as_labelled_now(connection, organization_id, ids)
     by_priority = None
     if "priority" in active:
-        read_too = triage_models.read(connection, organization_id, "priority", active["priority"], PriorityModel.loads)
+        read_too = _read(connection, organization_id, "priority", active["priority"], PriorityModel.loads)
         by_priority = read_too[1] if read_too else None
     gone: tuple[str | None, str | None, list[str], str | None] = (None, None, [], None)
     rows = [now.get(ticket_id, gone) for ticket_id in ids]
@@ -128,6 +129,20 @@ def _load(
     )
 
 
+def _read(
+    connection: Connection,
+    organization_id: UUID,
+    what: str,
+    version: int,
+    loads: Callable[[bytes], triage_models.Model],
+) -> tuple[triage_models.Stored, triage_models.Model] | None:
+    """As `triage_models.read`; where it says None, a message to learn anew is sent."""
+    found = triage_models.read(connection, organization_id, what, version, loads)
+    if found is None:
+        triage_models.send_retraining(connection, organization_id)
+    return found
+
+
 def _learnt(organization_id: UUID, active: dict[str, int], known: Learnt) -> Learnt:
     version = tuple((what, active.get(what)) for what in ("tags", "intent"))
     if known.version == version or (not known.version and not {"tags", "intent"} & active.keys()):
@@ -137,11 +152,11 @@ def _learnt(organization_id: UUID, active: dict[str, int], known: Learnt) -> Lea
     intent_ids: list[str] = []
     with database.transaction(organization_id) as connection:
         if "tags" in active:
-            tags = triage_models.read(connection, organization_id, "tags", active["tags"], TagModel.loads)
+            tags = _read(connection, organization_id, "tags", active["tags"], TagModel.loads)
             if tags:
                 tag_ids, by_tag = [str(ticket_id) for ticket_id in tags[0].ticket_ids], tags[1]
         if "intent" in active:
-            read = triage_models.read(connection, organization_id, "intent", active["intent"], Classifier.loads)
+            read = _read(connection, organization_id, "intent", active["intent"], Classifier.loads)
             if read:
                 intent_ids, by_intent = [str(ticket_id) for ticket_id in read[0].ticket_ids], read[1]
                 now = triage_models.as_labelled_now(connection, organization_id, intent_ids)

@@ -142,6 +142,11 @@ class TagModel:
     def _places(self) -> dict[str, int]:
         return {tag: place for place, tag in enumerate(self.tags)}
 
+    @cached_property
+    def _columns(self) -> sparse.csr_matrix:
+        """The words' weights turned, for products with them."""
+        return self.word_weights.T.tocsr()
+
     def answers(self, texts: Sequence[str], vectors: Vectors) -> list[list[TagAnswer]]:
         """The tags of each of `texts`, whose `vectors` are given, the surest first; often none."""
         if len(texts) != len(vectors):
@@ -150,7 +155,7 @@ class TagModel:
             return []
         words = lexical.rows(lexical.count(texts), self.rarity)
         scores = np.asarray(vectors, dtype=np.float32) @ self.weights.T + self.offsets
-        scores += (words @ self.word_weights.T).toarray()
+        scores += (words @ self._columns).toarray()
         found = []
         for row in scores:
             reached = np.flatnonzero(row >= self.thresholds)

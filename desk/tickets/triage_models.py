@@ -102,7 +102,7 @@ def read(
     connection: Connection, organization_id: UUID, what: str, version: int, loads: Callable[[bytes], Model]
 ) -> tuple[Stored, Model] | None:
     """One version and its model, which `loads` makes of the bytes; None where it cannot, as after a step back to an
-    older release. Then no process asks for that version again, and a message to learn anew is sent.
+    older release. Then no process asks for that version again, and it is due to be learnt anew.
 
     Raises:
         NotFound: it is not there, or holds no model.
@@ -117,8 +117,13 @@ def read(
             "update triage_models set format = %s where organization_id = %s and what = %s and version = %s",
             (UNREADABLE, organization_id, what, version),
         )
-        cursor.execute("select send_retraining(%s)", (organization_id,))
     return None
+
+
+def send_retraining(connection: Connection, organization_id: UUID) -> None:
+    """Have triage learnt anew, behind all other jobs: what is due by then, once however often it is asked for."""
+    with connection.cursor() as cursor:
+        cursor.execute("select send_retraining(%s)", (organization_id,))
 
 
 def as_labelled_now(connection: Connection, organization_id: UUID, ticket_ids: list[str]) -> Rows:
