@@ -26,8 +26,13 @@ def models(
         int | None, typer.Option("--use", help="Make this version the active one.", metavar="VERSION", min=1)
     ] = None,
     what: Annotated[
-        str, typer.Option("--what", help="Which model --use means: category or priority.", metavar="WHAT")
-    ] = "category",
+        str | None,
+        typer.Option(
+            "--what",
+            help="Of which question: category, priority, tags or intent; --use means category where none is named.",
+            metavar="WHAT",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """The versions of an organization's triage models, of each question the newest first.
@@ -37,8 +42,8 @@ def models(
     organization_id = named(org)
     with database.transaction(organization_id) as connection:
         if use is not None:
-            triage_models.use(connection, organization_id, what, use)
-        rows = triage_models.listed(connection, organization_id)
+            triage_models.use(connection, organization_id, what or "category", use)
+        rows = triage_models.listed(connection, organization_id, what)
     if as_json:
         return show_json(rows)
     if not rows:
@@ -49,7 +54,7 @@ def models(
             soft_wrap=True,
         )
         return
-    names = ("what", "version", "state", "labels", "held back", "accuracy", "macro-F1", "off by", "compared", "KiB")
+    names = ("what", "version", "state", "labels", "held back", "right", "macro-F1", "off by", "compared", "KiB")
     show_table(f"Triage models of {org}", [_row(row) for row in rows], names)
     for row in rows:
         if row["reason"]:
@@ -100,19 +105,24 @@ def _band(band: quality.Band) -> str:
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     figures, compared = row["figures"] or {}, row["compared_figures"] or {}
-    other = f"{row['compared_version']}: {_share(compared.get('accuracy'))}" if compared else ""
+    other = f"{row['compared_version']}: {_share(_main(compared))}" if compared else ""
     return {
         "what": row["what"],
         "version": row["version"],
         "state": row["state"],
         "labels": row["labels"],
         "held back": figures.get("held_back", ""),
-        "accuracy": _share(figures.get("accuracy")),
+        "right": _share(_main(figures)),
         "macro-F1": _share(figures.get("macro_f1")),
         "off by": _share(figures.get("calibration_error")),
         "compared": other,
         "KiB": row["bytes"] // 1024,
     }
+
+
+def _main(figures: dict[str, Any]) -> float | None:
+    """The figure to look at first: accuracy, or of tags, of which a ticket has several, micro-F1."""
+    return figures.get("accuracy", figures.get("micro_f1"))
 
 
 def _share(value: float | None) -> str:

@@ -36,7 +36,8 @@ class NewTicket(BaseModel):
 
 
 class Change(BaseModel):
-    """What a person changes; what is not named stays. A category, a priority and tags that are set teach triage."""
+    """What a person changes; what is not named stays. A category, a priority, tags and an intent that are set teach
+    triage."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,6 +46,7 @@ class Change(BaseModel):
     category: Line | None = None
     priority: Literal["low", "medium", "high", "urgent"] = "medium"
     tags: list[Line] = Field(default_factory=list, max_length=changing.MOST_TAGS)
+    intent: Line | None = None
     assignee: Line | None = None
 
 

@@ -1,4 +1,5 @@
-"""What a person changes about a ticket. The category, priority and tags that a person sets are labels for triage."""
+"""What a person changes about a ticket. The category, priority, tags and intent that a person sets
+are labels for triage."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,7 @@ from desk.sql import statement
 from desk.tickets import store
 from desk.tickets.store import Ticket
 
-FIELDS = ("status", "category", "priority", "tags", "assignee")
+FIELDS = ("status", "category", "priority", "tags", "intent", "assignee")
 MOST_TAGS = 50
 
 
@@ -21,8 +22,8 @@ def change(
 ) -> Ticket:
     """Make `changes` (some of `FIELDS`) in the caller's transaction of the organization; the ticket as it is then.
 
-    `by` is who does it, for the audit log. A category or assignee of None is taken away. A category that triage set and
-    that is given once more counts as confirmed.
+    `by` is who does it, for the audit log. A category, intent or assignee of None is taken away. A category that triage
+    set and that is given once more counts as confirmed.
 
     Raises:
         NotFound: there is no such ticket.
@@ -53,7 +54,7 @@ def _check(changes: Mapping[str, Any], by: str) -> None:
     if not by.strip():
         raise InvalidInput("by must not be empty")
     for name, value in changes.items():
-        if name in ("category", "assignee"):
+        if name in ("category", "intent", "assignee"):
             if value is not None:
                 store.check_text(name, value, store.LONGEST_SUBJECT)
                 if value != value.strip() or not value:

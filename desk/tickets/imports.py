@@ -1,7 +1,8 @@
 """Tickets from a file: which are taken, which are refused and why.
 
 Promises: all of a file or none of it, unless the caller skips bad rows; every refusal names its row and field; a file
-of some thousand rows takes seconds. A category that a file gives counts as chosen by a person: triage learns from it.
+of some thousand rows takes seconds. A category, tags and an intent that a file gives count as
+chosen by a person: triage learns from them.
 
 `read` is pure parsing; `store` writes what it found inside the caller's transaction of the organization.
 """
@@ -22,10 +23,10 @@ from desk.tickets import rows, store
 
 FIELDS = (
     "subject", "body", "category", "priority", "status", "created_at", "first_response_at", "resolved_at", "requester",
-    "assignee", "language", "tags",
+    "assignee", "language", "tags", "intent",
 )  # fmt: skip
 INSTANTS = ("created_at", "first_response_at", "resolved_at")
-SHORT = ("category", "requester", "assignee", "language")
+SHORT = ("category", "requester", "assignee", "language", "intent")
 SUBJECT_FROM_BODY = 80  # characters
 
 
@@ -92,7 +93,7 @@ def store_all(connection: Connection, organization_id: UUID, tickets: Sequence[M
     return len(tickets)
 
 
-_COLUMNS = (*FIELDS, "category_by")
+_COLUMNS = (*FIELDS, "category_by", "tags_by", "intent_by")
 
 
 def _sources(path: Path, found: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
@@ -134,6 +135,8 @@ def _ticket(values: Mapping[str, str], status: str, now: datetime) -> dict[str, 
     ticket["category_by"] = "person" if ticket["category"] else None
     store.check_text("tags", values.get("tags", ""), store.LONGEST_BODY)
     ticket["tags"] = list(dict.fromkeys(filter(None, (tag.strip() for tag in values.get("tags", "").split(",")))))
+    ticket["tags_by"] = "person" if ticket["tags"] else None
+    ticket["intent_by"] = "person" if ticket["intent"] else None
     ticket["status"] = values.get("status", "").lower() or status
     store.check_choice("status", ticket["status"], store.STATUSES)
     ticket["priority"] = values.get("priority", "").lower() or "medium"

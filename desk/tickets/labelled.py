@@ -1,7 +1,7 @@
 """The labelled tickets of an organization: what triage learns from, and nothing else.
 
-A label is what a person set: a category, a priority, tags. What triage or an escalation set is never one. Vectors that
-are missing are made first, in batches, outside any transaction.
+A label is what a person set: a category, a priority, tags, an intent. What triage or an escalation set is never one.
+Vectors that are missing are made first, in batches, outside any transaction.
 """
 
 from dataclasses import dataclass
@@ -22,14 +22,16 @@ NEWEST = 10_000  # labels that count
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labelled tickets, the oldest first; all lists in one order. A category or priority is None, and tags are [],
-    where no person gave them. `newest_label` is the latest instant of a label."""
+    """Labelled tickets, the oldest first; all lists in one order. A category, priority or intent is None where no
+    person gave it; tags are None where triage added some, [] where a person left the ticket without. `newest_label` is
+    the latest instant of a label."""
 
     ids: list[str]
     texts: list[str]
     categories: list[str | None]
     priorities: list[str | None]
-    tags: list[list[str]]
+    tags: list[list[str] | None]
+    intents: list[str | None]
     vectors: Vectors
     newest_label: datetime | None
 
@@ -44,6 +46,7 @@ class Labelled:
             [self.categories[i] for i in keep],
             [self.priorities[i] for i in keep],
             [self.tags[i] for i in keep],
+            [self.intents[i] for i in keep],
             self.vectors[keep],
             self.newest_label,
         )
@@ -57,6 +60,20 @@ class Labelled:
     def with_priority(self) -> list[int]:
         """The positions of those whose priority a person set."""
         return [i for i, priority in enumerate(self.priorities) if priority]
+
+    @property
+    def with_tags(self) -> list[int]:
+        """The positions of those whose tags people chose, or that they left without, from the first on that has any.
+
+        What is older than the first was labelled when nobody gave tags, and says nothing about them.
+        """
+        known = [i for i, tags in enumerate(self.tags) if tags is not None]
+        return known[next((place for place, i in enumerate(known) if self.tags[i]), len(known)) :]
+
+    @property
+    def with_intent(self) -> list[int]:
+        """The positions of those whose intent a person set."""
+        return [i for i, intent in enumerate(self.intents) if intent]
 
 
 @dataclass(frozen=True)
@@ -89,11 +106,12 @@ def read(organization_id: UUID, *, newest: int = NEWEST) -> Labelled:
         cursor.execute(
             statement("desk.tickets", "labelled"), _key(organization_id, newest) | {"longest": vectors.LOOKED_AT}
         )
-        ids, subjects, bodies, categories, priorities, tags, packed = cursor.fetchone()  # type: ignore[misc]
+        ids, subjects, bodies, categories, priorities, tags, intents, packed = cursor.fetchone()  # type: ignore[misc]
     if ids is None:
-        return Labelled([], [], [], [], [], np.empty((0, 0), dtype=np.float32), found.newest_label)
+        return Labelled([], [], [], [], [], [], np.empty((0, 0), dtype=np.float32), found.newest_label)
     texts = [vectors.text_of(subject, body) for subject, body in zip(subjects, bodies, strict=True)]
-    return Labelled(ids, texts, categories, priorities, tags, vectors.unpack(packed, len(ids)), found.newest_label)
+    found_vectors = vectors.unpack(packed, len(ids))
+    return Labelled(ids, texts, categories, priorities, tags, intents, found_vectors, found.newest_label)
 
 
 def _key(organization_id: UUID, newest: int) -> dict[str, Any]:

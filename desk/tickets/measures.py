@@ -1,6 +1,6 @@
 """Figures of how good answers are, from what was said, what was true and how sure the answer was."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,17 @@ def accuracy(said: Sequence[str], truth: Sequence[str]) -> float | None:
 def macro_f1(said: Sequence[str], truth: Sequence[str]) -> float | None:
     """F1 of each label that occurs, averaged without regard to how often it does."""
     return float(f1_score(truth, said, average="macro", zero_division=0)) if len(truth) else None
+
+
+def of_sets(said: Sequence[Collection[str]], truth: Sequence[Collection[str]]) -> dict[str, float | None]:
+    """Of several labels each: micro-F1 over all, precision and recall; None of nothing."""
+    both = sum(len(set(ours) & set(theirs)) for ours, theirs in zip(said, truth, strict=True))
+    answered, true = sum(len(set(ours)) for ours in said), sum(len(set(theirs)) for theirs in truth)
+    return {
+        "micro_f1": 2 * both / (answered + true) if answered + true else None,
+        "precision": both / answered if answered else None,
+        "recall": both / true if true else None,
+    }
 
 
 def calibration_error(confidence: ArrayLike, said: Sequence[str], truth: Sequence[str]) -> float | None:

@@ -6,6 +6,7 @@ or all of those were right there is nothing to fit it on, and there is no model.
 """
 
 import io
+import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ class PriorityModel:
         target = io.BytesIO()
         np.savez(
             target,
+            format=np.int32(FORMAT),
             priorities=np.asarray(self.priorities),
             weights=self.weights,
             offsets=self.offsets,
@@ -105,14 +107,25 @@ class PriorityModel:
 
     @classmethod
     def loads(cls, packed: bytes) -> "PriorityModel":
-        """The model that `dumps` wrote."""
-        with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
+        """The model that `dumps` wrote.
+
+        Raises:
+            ValueError: the bytes are damaged, or of another release.
+        """
+        try:
+            with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
+                stored = {name: archive[name] for name in archive.files}
+            form = int(stored.get("format", 1))  # the first ones did not say
+            if form != FORMAT:
+                raise ValueError(f"a model of priorities of format {form}, not {FORMAT}")
             return cls(
                 [str(name) for name in stored["priorities"]],
                 stored["weights"],
                 stored["offsets"],
                 stored["calibration"],
             )
+        except (KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(f"not a model of priorities, or a damaged one: {error}") from error
 
 
 def _features(shares: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -5,7 +5,7 @@ An edit in the meantime has sent another message, which will write its own. Writ
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ from desk.tickets.explaining import Explanation
 from desk.tickets.risk import Prediction
 from desk.tickets.sentiment import Sentiment
 from desk.tickets.store import Ticket
-from desk.tickets.triage import Triage
+from desk.tickets.triage import NEIGHBOURS, Triage
 
 
 class CitationChanged(DeskError):
@@ -34,6 +34,7 @@ def keep_triage(connection: Connection, ticket: Ticket, found: Triage, model: st
     now = _current(connection, ticket)
     if now is None or now.category_by == "person":
         return False
+    found = replace(found, tags=_carried(connection, ticket, found.tags))
     values = asdict(found) | {"tags": Json(found.tags), "evidence": Json(found.evidence), "model": model}
     _execute(connection, "keep_triage", values, ticket)
     if found.outcome == "applied":
@@ -176,6 +177,26 @@ def keep_predictions(connection: Connection, organization_id: UUID, found: Seque
             cursor, statement("desk.tickets", "keep_predictions"), rows, page_size=len(rows) or 1, fetch=True
         )
     return len(kept)
+
+
+def _carried(connection: Connection, ticket: Ticket, tags: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of `tags` that their tickets carry by a person's choice to this day, with the nearest of these."""
+    if not tags:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.tickets", "carriers"),
+            {
+                "organization_id": ticket.organization_id,
+                "ids": sorted({ticket_id for tag in tags for ticket_id in tag["ticket_ids"]}),
+            },
+        )
+        carried = dict(cursor.fetchall())
+    shown = [
+        tag | {"ticket_ids": [one for one in tag["ticket_ids"] if tag["tag"] in carried.get(one, [])][:NEIGHBOURS]}
+        for tag in tags
+    ]
+    return [tag for tag in shown if tag["ticket_ids"]]
 
 
 def _current(connection: Connection, ticket: Ticket) -> Ticket | None:

@@ -31,6 +31,7 @@ class Ticket:
     category: str | None
     category_by: str | None
     tags: list[str]
+    intent: str | None
     language: str | None
     requester: str | None
     assignee: str | None

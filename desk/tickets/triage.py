@@ -12,24 +12,31 @@ from desk.tickets import intent, priority_rules
 from desk.tickets.categories import LOW, Described
 from desk.tickets.classifier import ENOUGH, Answer, Classifier
 from desk.tickets.english import is_english
-from desk.tickets.examples import Examples
+from desk.tickets.examples import Examples, Learnt
 from desk.tickets.own_words import own_words
 from desk.tickets.priority_rules import SHIPPED, PriorityRules
+from desk.tickets.tag_model import TagModel
 from desk.tickets.vectors import Vectors
 
 METHOD = "kernel ridge over labelled tickets, by meaning and words"
 SUGGEST_FROM = 0.4  # confidence below which two categories are undecided
 STRANGE = "nothing similar was labelled before"
+NOT_ENGLISH = "the rules read English only"
 NEIGHBOURS = 5  # tickets shown as evidence
 PRIORITY_NEIGHBOURS = 50  # among which those of the same priority are shown
 TAG_NEIGHBOURS = 10
 TAG_NEAR = 0.5  # cosine from which a neighbour's tags count
 TAG_SHARE = 0.5  # of the neighbours' similarity that must carry a tag
+CARRIERS = 50  # tickets that carry a tag which are looked at: do any of them carry it still?
 
 
 @dataclass
 class Triage:
-    """What was found out. Confidences are None where nothing could measure them, as with rules over words."""
+    """What was found out. Confidences are None where nothing could measure them, as with rules over words.
+
+    Each of `tags` has the tag, the tickets that carry it, the nearest first, and either `confidence` and `words`, of a
+    stored model, or the `share` of the near tickets that carry it.
+    """
 
     outcome: str
     reason: str
@@ -41,6 +48,7 @@ class Triage:
     priority: str | None = None
     priority_confidence: float | None = None
     intent: str | None = None
+    intent_confidence: float | None = None
     tags: list[dict[str, Any]] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
 
@@ -65,17 +73,22 @@ def triage(
     words = own_words(text)
     english = is_english(words) is not False
     found.priority, found.evidence["priority_rules"] = priority_rules.decide(rules, words, requester, english)
-    if not english:
-        found.evidence["intent"] = "the rules read English only"
-        if not found.evidence["priority_rules"]:
-            found.evidence["priority_rules"] = "the rules read English only"
-    else:
+    if not english and not found.evidence["priority_rules"]:
+        found.evidence["priority_rules"] = NOT_ENGLISH
+    if found.priority is None:
+        _learnt_priority(found, vector, examples)
+    if examples.learnt.by_intent:
+        _learnt_intent(found, text, vector, examples.learnt, examples.learnt.by_intent)
+    elif english:
         meant = intent.read(words)
         found.intent = meant.name
         found.evidence["intent"] = meant.evidence or meant.reason
-    if found.priority is None:
-        _learnt_priority(found, vector, examples)
-    _tags(found, vector, examples)
+    else:
+        found.evidence["intent"] = NOT_ENGLISH
+    if examples.learnt.by_tag:
+        _learnt_tags(found, text, vector, examples.learnt, examples.learnt.by_tag)
+    else:
+        _voted_tags(found, vector, examples)
     return found
 
 
@@ -180,7 +193,37 @@ def _learnt_priority(found: Triage, vector: Vectors, examples: Examples) -> None
     ][:NEIGHBOURS]
 
 
-def _tags(found: Triage, vector: Vectors, examples: Examples) -> None:
+def _learnt_intent(found: Triage, text: str, vector: Vectors, learnt: Learnt, model: Classifier) -> None:
+    """People name intents here, so theirs are answered, not those of the rules."""
+    answer = model.answers([text], vector[None, :])[0]
+    if answer.known < model.floor:
+        found.evidence["intent"] = f"{STRANGE} (nearest {answer.similarity:.2f})"
+    elif answer.confidence < SUGGEST_FROM:
+        found.evidence["intent"] = f"undecided between {answer.label} and {answer.runner_up}"
+    elif answer.label not in learnt.intents_in_use:
+        found.evidence["intent"] = f"the likeliest intent, {answer.label}, is not in use any more"
+    else:
+        found.intent, found.intent_confidence = answer.label, answer.confidence
+        found.evidence["intent"] = [
+            {"ticket_id": learnt.intent_ids[i], "intent": answer.label, "similarity": round(similarity, 4)}
+            for i, similarity in model.nearest(vector, answer.label, NEIGHBOURS)
+        ]
+        found.evidence["intent_words"] = model.telling_words(text, answer.label, answer.runner_up)
+
+
+def _learnt_tags(found: Triage, text: str, vector: Vectors, learnt: Learnt, model: TagModel) -> None:
+    found.tags = [
+        {
+            "tag": answer.tag,
+            "confidence": round(answer.confidence, 4),
+            "ticket_ids": [learnt.tag_ids[i] for i, _ in model.nearest(vector, answer.tag, CARRIERS)],
+            "words": model.telling_words(text, answer.tag),
+        }
+        for answer in model.answers([text], vector[None, :])[0]
+    ]
+
+
+def _voted_tags(found: Triage, vector: Vectors, examples: Examples) -> None:
     if examples.classifier is None:
         return
     near = [pair for pair in examples.classifier.nearest(vector, None, TAG_NEIGHBOURS) if pair[1] >= TAG_NEAR]

@@ -5,25 +5,36 @@ worker that is killed while it fits leaves the old one active. Each call works i
 organization.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import Json, RealDictCursor
 
+from desk import log
 from desk.errors import InvalidInput, NotFound
 from desk.kb import embedding
 from desk.sql import statement
-from desk.tickets import classifier, priority_model
+from desk.tickets import classifier, priority_model, tag_model
 
-FORMATS = {"category": classifier.FORMAT, "priority": priority_model.FORMAT}
+FORMATS = {
+    "category": classifier.FORMAT,
+    "priority": priority_model.FORMAT,
+    "tags": tag_model.FORMAT,
+    "intent": classifier.FORMAT,
+}
 QUESTIONS = tuple(FORMATS)
 KEPT = 5  # versions of each question beside the active one
 STOPPED = "its worker stopped before it was done"
+UNREADABLE = 0  # format of a row whose bytes turned out to be of no format that this release knows
 
-Rows = dict[str, tuple[str | None, str | None, list[str]]]
+Model = TypeVar("Model")
+Rows = dict[str, tuple[str | None, str | None, list[str], str | None]]
+
+logger = log.get(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,8 +51,8 @@ class Stored:
 class Judged:
     """What became of a fit: `state` is active or rejected, with the reason; `model` None where nothing could be fitted.
 
-    `figures` and `compared_figures` hold held_back (tickets), accuracy, macro_f1 and calibration_error, on the same
-    tickets; None where there was nothing to judge by.
+    `figures` and `compared_figures` hold held_back (tickets), calibration_error, and accuracy and macro_f1, or of tags
+    micro_f1, precision and recall, on the same tickets; None where there was nothing to judge by.
     """
 
     what: str
@@ -87,13 +98,41 @@ def load(connection: Connection, organization_id: UUID, what: str, version: int)
     return Stored(row[0], [UUID(ticket_id) for ticket_id in row[1]], bytes(row[2]), row[3])
 
 
+def read(
+    connection: Connection, organization_id: UUID, what: str, version: int, loads: Callable[[bytes], Model]
+) -> tuple[Stored, Model] | None:
+    """One version and its model, which `loads` makes of the bytes; None where it cannot, as after a step back to an
+    older release. Then no process asks for that version again, and it is due to be learnt anew.
+
+    Raises:
+        NotFound: it is not there, or holds no model.
+    """
+    stored = load(connection, organization_id, what, version)
+    try:
+        return stored, loads(stored.model)
+    except ValueError as error:
+        logger.warning("triage_model_unreadable", what=what, version=version, reason=str(error))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "update triage_models set format = %s where organization_id = %s and what = %s and version = %s",
+            (UNREADABLE, organization_id, what, version),
+        )
+    return None
+
+
+def send_retraining(connection: Connection, organization_id: UUID) -> None:
+    """Have triage learnt anew, behind all other jobs: what is due by then, once however often it is asked for."""
+    with connection.cursor() as cursor:
+        cursor.execute("select send_retraining(%s)", (organization_id,))
+
+
 def as_labelled_now(connection: Connection, organization_id: UUID, ticket_ids: list[str]) -> Rows:
-    """Category, priority and tags of those of these tickets that a person labelled, as they are now: for evidence."""
+    """Category, priority, tags and intent, as they are now, of those of these tickets that a person labelled."""
     with connection.cursor() as cursor:
         cursor.execute(
             statement("desk.tickets", "labelled_now"), {"organization_id": organization_id, "ids": ticket_ids}
         )
-        return {ticket_id: (category, priority, tags) for ticket_id, category, priority, tags in cursor.fetchall()}
+        return {ticket_id: (*labels,) for ticket_id, *labels in cursor.fetchall()}
 
 
 def due(connection: Connection, organization_id: UUID, what: str) -> bool:
@@ -159,10 +198,16 @@ def end(connection: Connection, organization_id: UUID, judged: Judged) -> bool:
     return True
 
 
-def listed(connection: Connection, organization_id: UUID) -> list[dict[str, Any]]:
-    """All versions that are kept, of each question the newest first, without their bytes."""
+def listed(connection: Connection, organization_id: UUID, what: str | None = None) -> list[dict[str, Any]]:
+    """All versions that are kept, of each question or of one, the newest first, without their bytes.
+
+    Raises:
+        InvalidInput: there is no such question.
+    """
+    if what is not None:
+        _check(what)
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(statement("desk.tickets", "triage_models"), {"organization_id": organization_id})
+        cursor.execute(statement("desk.tickets", "triage_models"), {"organization_id": organization_id, "what": what})
         return [dict(row) for row in cursor.fetchall()]
 
 
@@ -172,8 +217,7 @@ def use(connection: Connection, organization_id: UUID, what: str, version: int) 
     Raises:
         InvalidInput: there is no such version, it holds no model, or it is another embedding model's or release's.
     """
-    if what not in QUESTIONS:
-        raise InvalidInput(f"{what[:40]!r} is none of {', '.join(QUESTIONS)}.")
+    _check(what)
     _alone(connection, organization_id)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -212,6 +256,11 @@ def use(connection: Connection, organization_id: UUID, what: str, version: int) 
             " values (%s, 'person', 'triage_model_used', 'triage_model', %s, %s)",
             (organization_id, f"{what} {version}", Json({"was": state})),
         )
+
+
+def _check(what: str) -> None:
+    if what not in QUESTIONS:
+        raise InvalidInput(f"{what[:40]!r} is none of {', '.join(QUESTIONS)}.")
 
 
 def _alone(connection: Connection, organization_id: UUID) -> None:

@@ -35,7 +35,7 @@ def test_columns_become_fields(file):
         file(
             f"{','.join(imports.FIELDS)},x\n"
             'Dark,"It is,\ndark",power,HIGH,resolved,2026-03-01T10:00:00+01:00,2026-03-01 09:30,2026-03-02,'
-            'ida,bo,en,"a, b,a",y\n'
+            'ida,bo,en,"a, b,a",chase,y\n'
         )
     )
     assert reading.refusals == []
@@ -43,7 +43,8 @@ def test_columns_become_fields(file):
     (found,) = reading.tickets
     assert found["body"] == "It is,\ndark"
     assert (found["category"], found["category_by"], found["priority"]) == ("power", "person", "high")
-    assert found["tags"] == ["a", "b"]
+    assert (found["tags"], found["tags_by"]) == (["a", "b"], "person")
+    assert (found["intent"], found["intent_by"]) == ("chase", "person")
     assert [found[name].isoformat() for name in imports.INSTANTS] == [
         "2026-03-01T09:00:00+00:00",
         "2026-03-01T09:30:00+00:00",

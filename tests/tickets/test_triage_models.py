@@ -1,10 +1,13 @@
 """Triage learns in the background: stored versions, judged on tickets held back, swapped only when not worse."""
 
+import io
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from builders import new_organization
 from labelling import MATTERS, subjects
@@ -12,7 +15,8 @@ from typer.testing import CliRunner
 
 from app.commands.tickets import app
 from desk import database
-from desk.tickets import imports, retraining, triage_models
+from desk.tickets import classifier, examples, imports, retraining, triage_models
+from desk.tickets.priority_model import PriorityModel
 
 SENT = "select count(*) from dramatiq.queue where actor_name = 'retrain_triage' and state = 'queued'"
 VERSIONS = "select version, state from triage_models where what = 'category' order by version"
@@ -224,6 +228,55 @@ def test_a_version_that_cannot_be_used_is_refused_in_one_line(learnt, arguments,
     result = CliRunner().invoke(app, ["triage-models", "--org", "Acme", *arguments])
     assert said in str(result.exception)
     assert "\n" not in str(result.exception)
+
+
+def of_another_format(model: bytes) -> bytes:
+    """The bytes of a classifier as a later release would write them: whole, but of a format that nobody knows yet."""
+    with np.load(io.BytesIO(model[classifier.DIGEST :])) as archive:
+        parts = {name: archive[name] for name in archive.files}
+    target = io.BytesIO()
+    np.savez_compressed(target, **parts | {"format": np.int32(classifier.FORMAT + 1)})
+    return sha256(target.getvalue()).digest() + target.getvalue()
+
+
+def test_bytes_that_cannot_be_read_are_as_none_and_learnt_anew(learnt, ticket, run_jobs, ask, organization):
+    (model,) = ask("select model from triage_models where state = 'active' and what = 'category'")
+    ask("update triage_models set model = %s where what = 'category'", of_another_format(bytes(model)))
+    examples.forget()
+    made = ticket("Nothing arrived, where is my package?")
+    run_jobs("tickets")
+    assert ask("select category, model_version from triage_results where ticket_id = %s", made) in (
+        [("delivery", None)],  # by the labelled tickets themselves
+        [("delivery", 2)],  # the new version came first
+    )
+    assert ask(VERSIONS) == [(1, "retired"), (2, "active")]
+    assert ask("select count(*) from pgbroker.dead_letters") == [0]
+    with database.transaction(organization) as connection:
+        assert not triage_models.due(connection, organization, "category")
+
+
+def test_retraining_that_cannot_read_the_present_model_replaces_it(learnt, label, run_jobs, ask):
+    ask("update triage_models set model = 'no model at all' where what = 'category'")
+    label("delivery", 20, after=EACH)
+    run_jobs("tickets")
+    assert ask(VERSIONS) == [(1, "retired"), (2, "active")]
+    assert ask("select reason, compared_version from triage_models where what = 'category' and version = 2") == [
+        ("the first of this embedding model", None)
+    ]
+    assert ask("select count(*) from pgbroker.dead_letters") == [0]
+
+
+@pytest.mark.parametrize("damaged", [b"", b"no model at all", b"PK\x03\x04 but no archive"])
+def test_bytes_of_priorities_that_cannot_be_read_are_refused_as_such(damaged):
+    with pytest.raises(ValueError, match=r"not a model of priorities|pickled"):
+        PriorityModel.loads(damaged)
+
+
+def test_priorities_of_another_format_are_refused():
+    target = io.BytesIO()
+    np.savez(target, format=np.int32(99))
+    with pytest.raises(ValueError, match="format 99"):
+        PriorityModel.loads(target.getvalue())
 
 
 def test_only_the_last_versions_are_kept(learnt, label, run_jobs, ask):

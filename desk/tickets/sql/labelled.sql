@@ -1,8 +1,8 @@
 -- The newest labelled tickets that have a vector, as one row, oldest first: ids, texts in two parts, and the categories,
--- priorities and tags that a person gave (null and [] where a job did, null of a retired category), and all vectors one after the other, so that 10,000
--- cross the wire as one value. Called by desk.tickets.labelled; index: tickets_by_label, then primary keys.
+-- priorities, tags and intents that a person gave (null where a job did, and of a retired category), and all vectors one after
+-- the other, so that 10,000 cross the wire as one value. Called by desk.tickets.labelled; index: tickets_by_label, then primary keys.
 with newest as (
-    select id, subject, body, category, category_by, priority, priority_by, tags, revision, created_at,
+    select id, subject, body, category, category_by, priority, priority_by, tags, tags_by, intent, revision, created_at,
            exists (select from triage_results r
                     where r.organization_id = %(organization_id)s and r.ticket_id = tickets.id
                       and r.outcome = 'applied') as by_triage,
@@ -17,10 +17,11 @@ select array_agg(t.id::text order by t.created_at, t.id),
        array_agg(t.subject order by t.created_at, t.id),
        array_agg(left(t.body, %(longest)s) order by t.created_at, t.id),
        array_agg(case when t.category_by = 'person' and not t.retired then t.category end order by t.created_at, t.id),
-       array_agg(case when t.priority_by = 'person' or t.priority_by is null and not t.by_triage then t.priority end
+       array_agg(case when t.priority_by = 'person'
+                        or t.priority_by is null and t.category_by = 'person' and not t.by_triage then t.priority end
                  order by t.created_at, t.id),
-       jsonb_agg(case when by_triage then '[]' else to_jsonb(t.tags) end
-                 order by t.created_at, t.id),
+       jsonb_agg(case when t.tags_by is distinct from 'triage' then to_jsonb(t.tags) end order by t.created_at, t.id),
+       array_agg(t.intent order by t.created_at, t.id),
        string_agg(e.vector, ''::bytea order by t.created_at, t.id)
   from newest t
   join ticket_embeddings e on e.organization_id = %(organization_id)s and e.ticket_id = t.id
