@@ -8,6 +8,7 @@ similar. Only public answers of agents count, no internal notes. Vectors are of 
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from desk.tickets.own_words import own_words
 from desk.tickets.problem_vectors import Near
 
 NEWEST = 20_000  # resolved tickets that are indexed
-CHUNK = 200  # near tickets that are read at once
+CHUNK = 50  # near tickets that are read at once, at first; then twice as many each time
 BATCH = 64  # embedded between two commits
 RUN_SECONDS = 120.0  # then the message is sent again
 LEAST = 0.45  # cosine of two problems below which they are not the same
@@ -143,24 +144,29 @@ def _nearest(
     found: list[Similar] = []
     with database.transaction(organization) as connection:
         near = problem_vectors.near(connection, organization, model, vector, LEAST)
-        near = [one for one in near if one.ticket_id != itself]
-        for start in range(0, len(near), CHUNK):
-            found += _as_they_are(connection, organization, model, near[start : start + CHUNK], vector)
+        others, size = (one for one in near if one.ticket_id != itself), CHUNK
+        while chunk := list(islice(others, size)):
+            found += _as_they_are(connection, organization, model, chunk, vector, resolved_only)
             if sum(one.resolved_at is not None for one in found) >= top:
                 break
-    if resolved_only:
-        found = [one for one in found if one.resolved_at is not None]
+            size *= 2
     return sorted(found, key=lambda one: (one.resolved_at is None, -one.similarity, one.ticket_id))[:top]
 
 
 def _as_they_are(
-    connection: Connection, organization: UUID, model: str, near: list[Near], vector: vectors.Vectors
+    connection: Connection,
+    organization: UUID,
+    model: str,
+    near: list[Near],
+    vector: vectors.Vectors,
+    resolved_only: bool,
 ) -> list[Similar]:
     """Those of `near` that are there still and say what they said."""
     by_id = {one.ticket_id: one for one in near}
     with connection.cursor() as cursor:
         cursor.execute(
-            statement("desk.tickets", "similar"), {"organization_id": organization, "model": model, "ids": list(by_id)}
+            statement("desk.tickets", "similar"),
+            {"organization_id": organization, "model": model, "ids": list(by_id), "resolved_only": resolved_only},
         )
         rows = cursor.fetchall()
     return [
