@@ -64,7 +64,7 @@ logger = log.get(__name__)
 
 @dataclass(frozen=True)
 class _Searched:
-    """The articles that a search found, when by the database's clock and by this process's, and the jobs that had it."""
+    """The articles that a search found, when (by the database's clock, by this process's), and the jobs that had it."""
 
     hits: list[Hit]
     at: datetime
@@ -128,7 +128,14 @@ def draft(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, s
     ticket, wanted, hits, _ = _search(organization_id, ticket_id, "draft")
     if not wanted:
         return ticket, None, []
-    chunks = _chunks(ticket.organization_id, hits)
+    problem = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
+    with _reading(organization_id) as connection:
+        name = organizations.name_of(connection, organization_id)
+        chunks = _chunks(connection, ticket.organization_id, hits)
+        resolved = similar.nearest(
+            connection, ticket.organization_id, problem, top=REPLIES_OF, itself=ticket.id, resolved_only=True
+        )
+        answers = replies.of(connection, ticket.organization_id, resolved)
     found = [
         passage
         for hit in hits
@@ -138,16 +145,13 @@ def draft(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, s
         )
         if quoting.is_quoted(passage.text, hit.passage)
     ]
-    resolved = similar.to_ticket(ticket.organization_id, ticket.id, top=REPLIES_OF, resolved_only=True)
-    for reply in replies.of(ticket.organization_id, resolved):
+    for reply in answers:
         found += replies.passages(reply)
     if not found:
         return ticket, None, []
     chosen = drafting.choose(found, passage_vectors.of([passage.text for passage in found]), _vector(ticket, wanted))
     if not chosen:
         return ticket, None, []
-    with _reading(organization_id) as connection:
-        name = organizations.name_of(connection, organization_id)
     return ticket, *drafting.compose(chosen, ticket.requester, name)
 
 
@@ -311,9 +315,11 @@ def _last_said(connection: Connection, ticket: Ticket) -> tuple[str, int] | None
         return next(((body, seq) for seq, body in cursor.fetchall() if _says_something(body)), None)
 
 
-def _chunks(organization_id: UUID, hits: list[Hit]) -> dict[UUID, int]:
+def _chunks(connection: Connection, organization_id: UUID, hits: list[Hit]) -> dict[UUID, int]:
     """Which chunk of its article each hit's passage is; none where the article was indexed anew meanwhile."""
-    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+    if not hits:
+        return {}
+    with connection.cursor() as cursor:
         cursor.execute(
             statement("desk.tickets", "chunks_of_passages"),
             {

@@ -59,7 +59,8 @@ def to_ticket(
     with database.transaction(organization) as connection:
         ticket = store.get(connection, organization, ticket_id)
     vector = vectors.of_ticket(organization, ticket.id, ticket.revision, vectors.text_of(ticket.subject, ticket.body))
-    return _nearest(organization, vector, ticket.id, top, resolved_only)
+    with database.transaction(organization) as connection:
+        return nearest(connection, organization, vector, top=top, itself=ticket.id, resolved_only=resolved_only)
 
 
 def to_text(organization_id: UUID | str, text: str, *, top: int = 5, resolved_only: bool = False) -> list[Similar]:
@@ -73,7 +74,38 @@ def to_text(organization_id: UUID | str, text: str, *, top: int = 5, resolved_on
     if not words:
         raise InvalidInput("The problem is empty: say what is the matter.")
     organization = organizations.identifier(organization_id, "organization")
-    return _nearest(organization, embedding.embed([words[: vectors.LONGEST]])[0], None, top, resolved_only)
+    vector = embedding.embed([words[: vectors.LONGEST]])[0]
+    with database.transaction(organization) as connection:
+        return nearest(connection, organization, vector, top=top, resolved_only=resolved_only)
+
+
+def nearest(
+    connection: Connection,
+    organization: UUID,
+    vector: vectors.Vectors,
+    *,
+    top: int,
+    itself: UUID | None = None,
+    resolved_only: bool = False,
+) -> list[Similar]:
+    """As `to_ticket`, for a problem whose vector is there, in the caller's transaction; never the ticket `itself`.
+
+    Raises:
+        InvalidInput: `top` is not from 1 to 50.
+    """
+    if not 1 <= top <= MOST:
+        raise InvalidInput(f"top must be from 1 to {MOST}, not {top}.")
+    model = embedding.model_name()
+    found: list[Similar] = []
+    near = problem_vectors.near(connection, organization, model, vector, LEAST)
+    others, size = (one for one in near if one.ticket_id != itself), CHUNK
+    # The nearest are read first, and no more than it takes: when `top` are resolved, all others are further off.
+    while chunk := list(islice(others, size)):
+        found += _as_they_are(connection, organization, model, chunk, vector, resolved_only)
+        if sum(one.resolved_at is not None for one in found) >= top:
+            break
+        size *= 2
+    return sorted(found, key=lambda one: (one.resolved_at is None, -one.similarity, one.ticket_id))[:top]
 
 
 def flagged(connection: Connection, organization_id: UUID, ticket_id: UUID | str) -> list[dict[str, Any]]:
@@ -132,25 +164,6 @@ def send(connection: Connection, organization_id: UUID, delay_seconds: float = 0
                 "key": f"index_tickets{':later' if delay_seconds else ''}:{organization_id}",
             },
         )
-
-
-def _nearest(
-    organization: UUID, vector: vectors.Vectors, itself: UUID | None, top: int, resolved_only: bool
-) -> list[Similar]:
-    """The nearest are read first, and no more than it takes: when `top` are resolved, all others are further off."""
-    if not 1 <= top <= MOST:
-        raise InvalidInput(f"top must be from 1 to {MOST}, not {top}.")
-    model = embedding.model_name()
-    found: list[Similar] = []
-    with database.transaction(organization) as connection:
-        near = problem_vectors.near(connection, organization, model, vector, LEAST)
-        others, size = (one for one in near if one.ticket_id != itself), CHUNK
-        while chunk := list(islice(others, size)):
-            found += _as_they_are(connection, organization, model, chunk, vector, resolved_only)
-            if sum(one.resolved_at is not None for one in found) >= top:
-                break
-            size *= 2
-    return sorted(found, key=lambda one: (one.resolved_at is None, -one.similarity, one.ticket_id))[:top]
 
 
 def _as_they_are(
