@@ -24,6 +24,7 @@ from dramatiq.middleware import (
     TimeLimit,
 )
 from psycopg2.extensions import connection as Connection
+from threadpoolctl import threadpool_limits
 
 from desk import database, log
 from desk.settings import settings
@@ -31,6 +32,18 @@ from pgbroker import PostgresBroker
 from pgbroker.middleware import QueueOptions, Retries, Tenants, Ticks
 
 log.configure()
+
+
+class OneCoreAThread(Middleware):
+    """Linear algebra in a worker process stays on the core of the thread that wants it.
+
+    The threads and processes of a worker share the machine already. A pool below each of them waits, spinning, for
+    cores that the others have.
+    """
+
+    def after_process_boot(self, broker: Any) -> None:
+        """Once in each process, when the actors are imported and their libraries with them."""
+        threadpool_limits(limits=1, user_api="blas")
 
 
 class StartLine(Middleware):
@@ -53,6 +66,7 @@ broker = PostgresBroker(
     middleware=[
         QueueOptions(),  # before the consumers start: every -Q counts, not only the last
         StartLine(),
+        OneCoreAThread(),
         AgeLimit(),  # first: what is too old starts no timer
         TimeLimit(time_limit=600_000),  # around everything below; each actor has a limit of its own as well
         ShutdownNotifications(),  # an actor that asks for it is interrupted when its worker stops

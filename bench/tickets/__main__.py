@@ -43,6 +43,7 @@ THREADS = 4
 PATIENCE_SECONDS = 3_600
 ONES = 300
 LABELS_FROM = "2026-01-05T09:00:00Z"
+UNFINISHED = "select from dramatiq.queue where queue_name = 'tickets' and state <> 'done'"
 MUSTS = {"burst": (0.8, 0.95, "×"), "one": (60.0, 30.0, "ms"), "retrain": (60.0, 20.0, "s")}
 
 
@@ -84,7 +85,7 @@ def burst(url: str, count: int, console: Console) -> dict[str, float]:
     made = list(tickets(count, seed=7))
     texts = [f"{subject}\n\n{body}" for _, subject, body in made]
     console.print(f"embedding {count:,} texts in {PROCESSES} processes, nothing else")
-    before, cpu_alone = _embedding_alone(texts)
+    rate_before, cpu_alone = _embedding_alone(texts)
     with _workers(url) as workers, closing(connected(url)) as connection, connection.cursor() as cursor:
         _store(organization, list(tickets(WARM_UP, seed=8)), status="new")
         _until_done(cursor, console)
@@ -94,11 +95,11 @@ def burst(url: str, count: int, console: Console) -> dict[str, float]:
         began = time.monotonic()
         _until_done(cursor, console)
         seconds = time.monotonic() - began
-        cpu = _cpu(cursor, workers) - cpu
+        server_cpu, worker_cpu = (after - before for after, before in zip(_cpu(cursor, workers), cpu, strict=True))
         lost = _missing(cursor, count + WARM_UP)
-    after, _ = _embedding_alone(texts)
+    rate_after, _ = _embedding_alone(texts)
     database.close()
-    rate, embedding = count / seconds, mean((before, after))
+    rate, embedding = count / seconds, mean((rate_before, rate_after))
     return {
         "value": rate / embedding if not lost else 0.0,
         "tickets": count,
@@ -106,10 +107,12 @@ def burst(url: str, count: int, console: Console) -> dict[str, float]:
         "seconds": seconds,
         "tickets_per_second": rate,
         "embedding_per_second": embedding,
-        "embedding_before": before,
-        "embedding_after": after,
-        "cpu_ms_a_ticket": 1000 * cpu / count,
+        "embedding_before": rate_before,
+        "embedding_after": rate_after,
+        "cpu_ms_a_ticket_workers": 1000 * worker_cpu / count,
+        "cpu_ms_a_ticket_server": 1000 * server_cpu / count,
         "cpu_ms_a_ticket_embedding_alone": cpu_alone,
+        "cpu_embedding_alone_to_all": cpu_alone * count / 1000 / (worker_cpu + server_cpu),
     }
 
 
@@ -248,14 +251,14 @@ def _workers(url: str) -> Iterator["subprocess.Popen[bytes]"]:
 def _until_done(cursor: Cursor, console: Console) -> None:
     ends, told = time.monotonic() + PATIENCE_SECONDS, time.monotonic()
     while True:
-        cursor.execute("select count(*) from dramatiq.queue where queue_name = 'tickets' and state <> 'done'")
-        (left,) = cursor.fetchone() or (0,)
-        if left == 0:
+        cursor.execute(f"select exists ({UNFINISHED})")
+        if not (cursor.fetchone() or (True,))[0]:
             return
         if time.monotonic() > ends:
-            raise SystemExit(f"{left:,} messages were not done within {PATIENCE_SECONDS:,} seconds")
+            raise SystemExit(f"not all messages were done within {PATIENCE_SECONDS:,} seconds")
         if time.monotonic() > told + 10:
-            console.print(f"{left:,} messages to go")
+            cursor.execute(f"select count(*) from ({UNFINISHED}) unfinished")
+            console.print(f"{(cursor.fetchone() or (0,))[0]:,} messages to go")
             told = time.monotonic()
         time.sleep(0.1)
 
@@ -272,16 +275,17 @@ def _missing(cursor: Cursor, count: int) -> int:
     return int((cursor.fetchone() or (0,))[0])
 
 
-def _cpu(cursor: Cursor, workers: "subprocess.Popen[bytes]") -> float:
-    """CPU seconds so far of the database's server and of the workers."""
+def _cpu(cursor: Cursor, workers: "subprocess.Popen[bytes]") -> tuple[float, float]:
+    """CPU seconds so far of the database's server, and of the workers."""
     cursor.execute("select pg_backend_pid()")
     (backend,) = cursor.fetchone() or (0,)
-    total = 0.0
-    for top in (psutil.Process(backend).parent(), psutil.Process(workers.pid)):
-        for process in [top, *top.children(recursive=True)] if top else []:
-            times = process.cpu_times()
-            total += times.user + times.system + times.children_user + times.children_system
-    return total
+    return _cpu_of(psutil.Process(backend).parent()), _cpu_of(psutil.Process(workers.pid))
+
+
+def _cpu_of(top: psutil.Process | None) -> float:
+    """CPU seconds so far of a process and all its children."""
+    found = [process.cpu_times() for process in ([top, *top.children(recursive=True)] if top else [])]
+    return sum(times.user + times.system + times.children_user + times.children_system for times in found)
 
 
 def _peak_mb() -> float:

@@ -88,7 +88,10 @@ def _answers(organization_id: UUID, asked: str) -> list[dict[str, Any]]:
     except ModelUnavailable as error:
         logger.warning("no_answers_without_a_model", reason=str(error))
         return []
-    for reply in replies.of(organization_id, [one for one in resolved if one.similarity >= SAME_PROBLEM]):
+    near = [one for one in resolved if one.similarity >= SAME_PROBLEM]
+    with database.transaction(organization_id) as connection:
+        found = replies.of(connection, organization_id, near)
+    for reply in found:
         said = "\n\n".join(passage.text for passage in replies.passages(reply))
         if said and not masking.is_masked(said) and not _unknown(organization_id, masking.capitalized(said)):
             return [{"text": said, "similarity": round(reply.problem, 4)}]

@@ -6,6 +6,8 @@ from the same form; where both name numbers, one of them must be the same: two o
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from uuid import UUID
 
 from desk import database
@@ -13,10 +15,13 @@ from desk.kb import embedding
 from desk.sql import statement
 from desk.tickets import masking, problem_vectors, store, vectors
 from desk.tickets.own_words import own_words
+from desk.tickets.problem_vectors import Near
 from desk.tickets.store import Ticket
 
 DAYS = 7  # between the two tickets
-NEWEST = 1_000  # near tickets that are read
+NEAREST = 1_000  # near tickets that are read
+CHUNK = 50  # of them at once, at first; then twice as many each time
+REMEMBERED = 2_000  # tickets' words by the process
 MOST = 5  # that are flagged for one ticket
 # Cosine and share of words from which a stranger's ticket is the same, and the same customer's.
 STRANGERS = (0.85, 0.4)
@@ -49,14 +54,22 @@ def of(ticket: Ticket) -> list[Duplicate]:
     least = min(STRANGERS[0], SAME_REQUESTER[0])
     with database.transaction(ticket.organization_id) as connection, connection.cursor() as cursor:
         nearest = problem_vectors.near(connection, ticket.organization_id, embedding.model_name(), vector, least)
-        near = {one.ticket_id: one for one in nearest[:NEWEST] if one.ticket_id != ticket.id}
-        if not near:
-            return []
-        cursor.execute(
-            statement("desk.tickets", "open_problems"),
-            {"organization_id": ticket.organization_id, "ticket_id": ticket.id, "ids": list(near), "days": DAYS},
-        )
-        rows = cursor.fetchall()
+        others, size = islice((one for one in nearest if one.ticket_id != ticket.id), NEAREST), CHUNK
+        found: list[Duplicate] = []
+        while len(found) < MOST and (chunk := list(islice(others, size))):  # all that follow are further off
+            near = {one.ticket_id: one for one in chunk}
+            cursor.execute(
+                statement("desk.tickets", "open_problems"),
+                {"organization_id": ticket.organization_id, "ticket_id": ticket.id, "ids": list(near), "days": DAYS},
+            )
+            found += _duplicates(ticket, near, cursor.fetchall())
+            size *= 2
+    return sorted(found, key=lambda one: (-one.similarity, one.ticket_id))[:MOST]
+
+
+def _duplicates(
+    ticket: Ticket, near: dict[UUID, Near], rows: list[tuple[UUID, str, str, str | None, int]]
+) -> list[Duplicate]:
     mine = f"{ticket.subject}\n{own_words(ticket.body)}"
     found = []
     for other_id, subject, body, requester, revision in rows:
@@ -68,7 +81,7 @@ def of(ticket: Ticket) -> list[Duplicate]:
         )
         if is_duplicate(one):
             found.append(one)
-    return sorted(found, key=lambda one: (-one.similarity, one.ticket_id))[:MOST]
+    return found
 
 
 def is_duplicate(one: Duplicate) -> bool:
@@ -80,12 +93,18 @@ def is_duplicate(one: Duplicate) -> bool:
 def shared_words(one: str, other: str) -> float:
     """Words of three letters and more that both have, as a share of those that either has; 0 where both name numbers
     and none of them is the same. Pure."""
-    references = [set(_REFERENCE.findall(text.lower())) for text in (one, other)]
-    if all(references) and not references[0] & references[1]:
+    (references, words), (other_references, other_words) = _said(one), _said(other)
+    if references and other_references and references.isdisjoint(other_references):
         return 0.0
-    words = [set(_WORD.findall(text.lower())) for text in (one, other)]
-    either = words[0] | words[1]
-    return len(words[0] & words[1]) / len(either) if either else 0.0
+    either = words | other_words
+    return len(words & other_words) / len(either) if either else 0.0
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _said(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The numbers that a text names, and its words."""
+    text = text.lower()
+    return frozenset(_REFERENCE.findall(text)), frozenset(_WORD.findall(text))
 
 
 def is_same_person(one: str | None, other: str | None) -> bool:

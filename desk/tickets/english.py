@@ -16,14 +16,14 @@ _LAST_LATIN_LETTER = 0x24F
 
 def is_english(text: str) -> bool | None:
     """True or False; None where the text is too short to tell."""
-    letters = [character for character in text if character.isalpha()]
+    letters = "".join(filter(str.isalpha, text))
     if not letters:
         return None
-    if sum(ord(character) <= _LAST_LATIN_LETTER for character in letters) / len(letters) < 0.8:
+    if not letters.isascii() and sum(letter <= _LAST_LATIN_LETTER for letter in map(ord, letters)) / len(letters) < 0.8:
         return False
     found = [word.lower().replace("’", "'") for word in _WORD.findall(text)]
-    english = sum(word in words("small_words", "english") for word in found)
-    other = sum(word in words("small_words", "other") for word in found)
+    english = sum(map(words("small_words", "english").__contains__, found))
+    other = sum(map(words("small_words", "other").__contains__, found))
     if other > english:
         return False
     if english == 0:

@@ -3,7 +3,9 @@
 Each raises `NotFound` for a ticket that does not exist, `ModelUnavailable` where it needs the model and there is none.
 """
 
+import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -38,6 +40,7 @@ from desk.tickets import triage as rules
 from desk.tickets.checking import NotUsable
 from desk.tickets.duplicates import Duplicate
 from desk.tickets.explaining import Explanation
+from desk.tickets.once import Once
 from desk.tickets.own_words import own_words
 from desk.tickets.sentiment import Sentiment
 from desk.tickets.store import Ticket
@@ -51,7 +54,28 @@ EVIDENCE = "evidence"
 LEAST_WORDS = 3  # of a message, to be read and answered
 REPLIES_OF = 10  # similar tickets among which resolved ones are looked for
 
+SEARCHES = 256  # that a process remembers
+# A search serves both jobs of a ticket, each once: who comes again wants to know what has changed. Less than the pause
+# before `offer_again`, so that what it sends never sees a search from before the change.
+SHARED_SECONDS = 5.0
+
 logger = log.get(__name__)
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """The articles that a search found, when (by the database's clock, by this process's), and the jobs that had it."""
+
+    hits: list[Hit]
+    at: datetime
+    clock: float
+    had_by: set[str] = field(default_factory=set)
+
+    def serves(self, job: str) -> bool:
+        return job not in self.had_by and time.monotonic() - self.clock < SHARED_SECONDS
+
+
+_searches: Once[tuple[UUID, UUID, int, str], _Searched] = Once(SEARCHES)
 
 
 def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, Triage, str]:
@@ -84,7 +108,7 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
 
 def suggestions(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, list[dict[str, Any]], datetime]:
     """The ticket, up to three public articles for it, the best first, and when they were searched."""
-    ticket, _, hits, searched_at = _search(organization_id, ticket_id)
+    ticket, _, hits, searched_at = _search(organization_id, ticket_id, "suggestions")
     return ticket, [suggestion(hit) for hit in hits], searched_at
 
 
@@ -101,10 +125,17 @@ def suggestion(hit: Hit) -> dict[str, Any]:
 
 def draft(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, str | None, list[dict[str, Any]]]:
     """The ticket, a draft of a reply to it (None where nothing is relevant) and the draft's citations."""
-    ticket, wanted, hits, _ = _search(organization_id, ticket_id)
+    ticket, wanted, hits, _ = _search(organization_id, ticket_id, "draft")
     if not wanted:
         return ticket, None, []
-    chunks = _chunks(ticket.organization_id, hits)
+    problem = vectors.of_ticket(ticket.organization_id, ticket.id, ticket.revision, _text(ticket))
+    with _reading(organization_id) as connection:
+        name = organizations.name_of(connection, organization_id)
+        chunks = _chunks(connection, ticket.organization_id, hits)
+        resolved = similar.nearest(
+            connection, ticket.organization_id, problem, top=REPLIES_OF, itself=ticket.id, resolved_only=True
+        )
+        answers = replies.of(connection, ticket.organization_id, resolved)
     found = [
         passage
         for hit in hits
@@ -114,16 +145,13 @@ def draft(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, s
         )
         if quoting.is_quoted(passage.text, hit.passage)
     ]
-    resolved = similar.to_ticket(ticket.organization_id, ticket.id, top=REPLIES_OF, resolved_only=True)
-    for reply in replies.of(ticket.organization_id, resolved):
+    for reply in answers:
         found += replies.passages(reply)
     if not found:
         return ticket, None, []
     chosen = drafting.choose(found, passage_vectors.of([passage.text for passage in found]), _vector(ticket, wanted))
     if not chosen:
         return ticket, None, []
-    with _reading(organization_id) as connection:
-        name = organizations.name_of(connection, organization_id)
     return ticket, *drafting.compose(chosen, ticket.requester, name)
 
 
@@ -222,8 +250,9 @@ def asked(subject: str, body: str) -> str:
     return f"{subject}\n\n{own_words(body)}".replace("\x00", " ").strip()[:ASKED]
 
 
-def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, str, list[Hit], datetime]:
-    """The ticket, what is to be answered, the articles that may, and when they were searched."""
+def _search(organization_id: UUID | str, ticket_id: UUID | str, job: str) -> tuple[Ticket, str, list[Hit], datetime]:
+    """The ticket, what is to be answered, the articles that may, and when they were searched: now, or a moment ago for
+    the other job of the ticket."""
     with _reading(organization_id) as connection, connection.cursor() as cursor:
         cursor.execute("select clock_timestamp()")
         (searched_at,) = cursor.fetchone()
@@ -231,6 +260,14 @@ def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket,
         wanted = _unanswered(connection, ticket)
     if not wanted:
         return ticket, wanted, [], searched_at
+    key = (ticket.organization_id, ticket.id, ticket.revision, wanted)
+    found = _searches.get(key, lambda: _searched(ticket, wanted, searched_at), lambda found: found.serves(job))
+    found.had_by.add(job)
+    return ticket, wanted, found.hits, found.at
+
+
+def _searched(ticket: Ticket, wanted: str, at: datetime) -> _Searched:
+    clock = time.monotonic()
     known: Vectors | None = None
     with suppress(ModelUnavailable):  # outside the transaction that searches
         known = _vector(ticket, wanted)
@@ -240,8 +277,8 @@ def _search(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket,
             return embedding.embed_with(model, texts)
         return known[None, :]
 
-    with _reading(organization_id) as connection:
-        return ticket, wanted, search(connection, ticket.organization_id, wanted, top=3, embed=embed), searched_at
+    with _reading(ticket.organization_id) as connection:
+        return _Searched(search(connection, ticket.organization_id, wanted, top=3, embed=embed), at, clock)
 
 
 def _vector(ticket: Ticket, wanted: str) -> Vectors:
@@ -278,9 +315,11 @@ def _last_said(connection: Connection, ticket: Ticket) -> tuple[str, int] | None
         return next(((body, seq) for seq, body in cursor.fetchall() if _says_something(body)), None)
 
 
-def _chunks(organization_id: UUID, hits: list[Hit]) -> dict[UUID, int]:
+def _chunks(connection: Connection, organization_id: UUID, hits: list[Hit]) -> dict[UUID, int]:
     """Which chunk of its article each hit's passage is; none where the article was indexed anew meanwhile."""
-    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+    if not hits:
+        return {}
+    with connection.cursor() as cursor:
         cursor.execute(
             statement("desk.tickets", "chunks_of_passages"),
             {

@@ -7,8 +7,9 @@ themselves, and compares the revision. Nothing of one organization is looked at 
 
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 from uuid import UUID
 
@@ -43,6 +44,7 @@ class _Kept:
     revisions: list[int] = field(default_factory=list)
     places: dict[UUID, int] = field(default_factory=dict)
     matrix: Vectors = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+    recent: dict[tuple[str, int], datetime] = field(default_factory=dict)  # what the next look would see again
     lock: Lock = field(default_factory=Lock)
 
 
@@ -50,7 +52,7 @@ _kept: OrderedDict[tuple[UUID, str], _Kept] = OrderedDict()
 _guard = Lock()
 
 
-def near(connection: Connection, organization_id: UUID, model: str, vector: Vectors, least: float) -> list[Near]:
+def near(connection: Connection, organization_id: UUID, model: str, vector: Vectors, least: float) -> Iterator[Near]:
     """The tickets whose vectors are `least` near to `vector` or nearer, the nearest first.
 
     `connection` is inside a transaction of that organization.
@@ -67,11 +69,11 @@ def near(connection: Connection, organization_id: UUID, model: str, vector: Vect
         _catch_up(connection, kept, organization_id, model, len(vector))
         count = len(kept.ids)
         if not count:
-            return []
+            return iter(())
         similarities = kept.matrix[:count] @ vector
         order = np.flatnonzero(similarities >= least)
         order = order[np.argsort(-similarities[order], kind="stable")]
-        return [Near(kept.ids[at], kept.revisions[at], float(similarities[at])) for at in order]
+        return (Near(kept.ids[at], kept.revisions[at], float(similarities[at])) for at in order)
 
 
 def _catch_up(connection: Connection, kept: _Kept, organization_id: UUID, model: str, dimensions: int) -> None:
@@ -85,12 +87,18 @@ def _catch_up(connection: Connection, kept: _Kept, organization_id: UUID, model:
                 "overlap": OVERLAP_SECONDS,
                 "bytes": 2 * dimensions,
                 "newest": NEWEST,
+                "known_ids": [ticket_id for ticket_id, _ in kept.recent],
+                "known_revisions": [revision for _, revision in kept.recent],
             },
         )
         rows = cursor.fetchall()
+    if not rows:
+        return
+    kept.newest = max([row[3] for row in rows] + ([kept.newest] if kept.newest else []))
+    kept.recent |= {(str(row[0]), row[1]): row[3] for row in rows}
+    since = kept.newest - timedelta(seconds=OVERLAP_SECONDS)
+    kept.recent = {key: at for key, at in kept.recent.items() if at >= since}
     fresh = [row for row in rows if _is_new(kept, row[0], row[1])]
-    if rows:
-        kept.newest = max(row[3] for row in rows)
     if not fresh:
         return
     made = unpack(b"".join(bytes(row[2]) for row in fresh), len(fresh))

@@ -4,10 +4,12 @@ Promises: tickets of the organization alone, resolved as of now; the last public
 without the personal data that `masking` finds, and without the names of everybody on that ticket.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from desk import database
+from psycopg2.extensions import connection as Connection
+
 from desk.sql import statement
 from desk.tickets import drafting, masking, quoting
 from desk.tickets.drafting import Passage, ReplySource
@@ -30,22 +32,25 @@ class Reply:
     problem: float
 
 
-def of(organization_id: UUID, tickets: list[Similar]) -> list[Reply]:
+def of(connection: Connection, organization_id: UUID, tickets: list[Similar]) -> Iterator[Reply]:
     """The replies of those of `tickets` that are near enough and resolved, nearest first; none where the organization
-    does not want tickets to be quoted (`answers_from_tickets`)."""
+    does not want tickets to be quoted (`answers_from_tickets`). They are read in the caller's transaction, and masked
+    when they are taken, which may be after it."""
     problems = {one.ticket_id: one.similarity for one in tickets if one.resolved_at and one.similarity >= SAME_PROBLEM}
     if not problems:
-        return []
-    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+        return iter(())
+    with connection.cursor() as cursor:
         cursor.execute(
             statement("desk.tickets", "replies"), {"organization_id": organization_id, "ids": list(problems)}
         )
         rows = cursor.fetchall()
-    found = []
-    for ticket_id, message_id, body, names in rows:
-        text = drafting.answer_of(masking.mask(own_words(body), names))
-        found.append(Reply(ticket_id, message_id, text, body, problems[ticket_id]))
-    return sorted(found, key=lambda reply: (-reply.problem, reply.ticket_id))[:MOST]
+    nearest = sorted(rows, key=lambda row: (-problems[row[0]], row[0]))[:MOST]
+    return (
+        Reply(
+            ticket_id, message_id, drafting.answer_of(masking.mask(own_words(body), names)), body, problems[ticket_id]
+        )
+        for ticket_id, message_id, body, names in nearest
+    )
 
 
 def passages(reply: Reply) -> list[Passage]:

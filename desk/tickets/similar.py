@@ -8,6 +8,7 @@ similar. Only public answers of agents count, no internal notes. Vectors are of 
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from desk.tickets.own_words import own_words
 from desk.tickets.problem_vectors import Near
 
 NEWEST = 20_000  # resolved tickets that are indexed
-CHUNK = 200  # near tickets that are read at once
+CHUNK = 50  # near tickets that are read at once, at first; then twice as many each time
 BATCH = 64  # embedded between two commits
 RUN_SECONDS = 120.0  # then the message is sent again
 LEAST = 0.45  # cosine of two problems below which they are not the same
@@ -58,7 +59,8 @@ def to_ticket(
     with database.transaction(organization) as connection:
         ticket = store.get(connection, organization, ticket_id)
     vector = vectors.of_ticket(organization, ticket.id, ticket.revision, vectors.text_of(ticket.subject, ticket.body))
-    return _nearest(organization, vector, ticket.id, top, resolved_only)
+    with database.transaction(organization) as connection:
+        return nearest(connection, organization, vector, top=top, itself=ticket.id, resolved_only=resolved_only)
 
 
 def to_text(organization_id: UUID | str, text: str, *, top: int = 5, resolved_only: bool = False) -> list[Similar]:
@@ -72,7 +74,38 @@ def to_text(organization_id: UUID | str, text: str, *, top: int = 5, resolved_on
     if not words:
         raise InvalidInput("The problem is empty: say what is the matter.")
     organization = organizations.identifier(organization_id, "organization")
-    return _nearest(organization, embedding.embed([words[: vectors.LONGEST]])[0], None, top, resolved_only)
+    vector = embedding.embed([words[: vectors.LONGEST]])[0]
+    with database.transaction(organization) as connection:
+        return nearest(connection, organization, vector, top=top, resolved_only=resolved_only)
+
+
+def nearest(
+    connection: Connection,
+    organization: UUID,
+    vector: vectors.Vectors,
+    *,
+    top: int,
+    itself: UUID | None = None,
+    resolved_only: bool = False,
+) -> list[Similar]:
+    """As `to_ticket`, for a problem whose vector is there, in the caller's transaction; never the ticket `itself`.
+
+    Raises:
+        InvalidInput: `top` is not from 1 to 50.
+    """
+    if not 1 <= top <= MOST:
+        raise InvalidInput(f"top must be from 1 to {MOST}, not {top}.")
+    model = embedding.model_name()
+    found: list[Similar] = []
+    near = problem_vectors.near(connection, organization, model, vector, LEAST)
+    others, size = (one for one in near if one.ticket_id != itself), CHUNK
+    # The nearest are read first, and no more than it takes: when `top` are resolved, all others are further off.
+    while chunk := list(islice(others, size)):
+        found += _as_they_are(connection, organization, model, chunk, vector, resolved_only)
+        if sum(one.resolved_at is not None for one in found) >= top:
+            break
+        size *= 2
+    return sorted(found, key=lambda one: (one.resolved_at is None, -one.similarity, one.ticket_id))[:top]
 
 
 def flagged(connection: Connection, organization_id: UUID, ticket_id: UUID | str) -> list[dict[str, Any]]:
@@ -133,34 +166,20 @@ def send(connection: Connection, organization_id: UUID, delay_seconds: float = 0
         )
 
 
-def _nearest(
-    organization: UUID, vector: vectors.Vectors, itself: UUID | None, top: int, resolved_only: bool
-) -> list[Similar]:
-    """The nearest are read first, and no more than it takes: when `top` are resolved, all others are further off."""
-    if not 1 <= top <= MOST:
-        raise InvalidInput(f"top must be from 1 to {MOST}, not {top}.")
-    model = embedding.model_name()
-    found: list[Similar] = []
-    with database.transaction(organization) as connection:
-        near = problem_vectors.near(connection, organization, model, vector, LEAST)
-        near = [one for one in near if one.ticket_id != itself]
-        for start in range(0, len(near), CHUNK):
-            found += _as_they_are(connection, organization, model, near[start : start + CHUNK], vector)
-            if sum(one.resolved_at is not None for one in found) >= top:
-                break
-    if resolved_only:
-        found = [one for one in found if one.resolved_at is not None]
-    return sorted(found, key=lambda one: (one.resolved_at is None, -one.similarity, one.ticket_id))[:top]
-
-
 def _as_they_are(
-    connection: Connection, organization: UUID, model: str, near: list[Near], vector: vectors.Vectors
+    connection: Connection,
+    organization: UUID,
+    model: str,
+    near: list[Near],
+    vector: vectors.Vectors,
+    resolved_only: bool,
 ) -> list[Similar]:
     """Those of `near` that are there still and say what they said."""
     by_id = {one.ticket_id: one for one in near}
     with connection.cursor() as cursor:
         cursor.execute(
-            statement("desk.tickets", "similar"), {"organization_id": organization, "model": model, "ids": list(by_id)}
+            statement("desk.tickets", "similar"),
+            {"organization_id": organization, "model": model, "ids": list(by_id), "resolved_only": resolved_only},
         )
         rows = cursor.fetchall()
     return [

@@ -15,6 +15,7 @@ from psycopg2.extras import execute_values
 from desk import database
 from desk.kb import embedding
 from desk.sql import statement
+from desk.tickets.once import Once
 from desk.tickets.own_words import own_words
 
 Vectors = NDArray[np.float32]
@@ -22,6 +23,9 @@ Vectors = NDArray[np.float32]
 BATCH = 256  # tickets between two short transactions
 LONGEST = 4_000  # characters that are given to the model, which reads some 1,000 of them
 LOOKED_AT = 8_000  # characters of a body among which the customer's own words are looked for
+REMEMBERED = 1_000  # vectors of single tickets by the process: 2 MB
+
+_known: Once[tuple[UUID, UUID, str, int], Vectors] = Once(REMEMBERED)
 
 
 def pack(vector: Vectors) -> bytes:
@@ -42,7 +46,13 @@ def text_of(subject: str, body: str) -> str:
 
 
 def of_ticket(organization_id: UUID, ticket_id: UUID, revision: int, text: str) -> Vectors:
-    """The vector of one ticket, stored or made now (and stored by `keep`). `text` is what `text_of` says."""
+    """The vector of one ticket, stored or made now (and stored by `keep`). `text` is what `text_of` says. Ask outside a
+    transaction: other threads may be at it."""
+    key = (organization_id, ticket_id, embedding.model_name(), revision)
+    return _known.get(key, lambda: _stored_or_made(organization_id, ticket_id, revision, text))
+
+
+def _stored_or_made(organization_id: UUID, ticket_id: UUID, revision: int, text: str) -> Vectors:
     with database.transaction(organization_id) as connection, connection.cursor() as cursor:
         cursor.execute(
             """select vector from ticket_embeddings
