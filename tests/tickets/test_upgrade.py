@@ -90,10 +90,10 @@ def test_whose_tags_they_are_is_told_of_what_was_there_before(server, monkeypatc
                     (organization, subject, category_by and "post", category_by, tags),
                 )
             cursor.execute(
-                "insert into triage_results (organization_id, ticket_id, revision, outcome, category, category_confidence,"
-                "                            tags, reason, method, calibrated)"
-                " select organization_id, id, 1, 'applied', 'post', 0.9, '[{\"tag\": \"late\"}]', 'r', 'm', true from tickets"
-                "  where subject in ('corrected', 'applied')"
+                "insert into triage_results (organization_id, ticket_id, revision, outcome, category,"
+                "                            category_confidence, tags, reason, method, calibrated)"
+                " select organization_id, id, 1, 'applied', 'post', 0.9, '[{\"tag\": \"late\"}]', 'r', 'm', true"
+                "   from tickets where subject in ('corrected', 'applied')"
             )
             cursor.execute("select subject, labelled_at from tickets order by subject")
             labelled = cursor.fetchall()
