@@ -64,8 +64,9 @@ def import_file(
     """Take tickets from FILE: `subject,body[,category,priority,status,created_at,first_response_at,resolved_at,…]`.
 
     More fields: `requester,assignee,language,tags,intent` (tags separated by commas). A file without `subject` may call
-    it `text`. Instants are ISO 8601, in UTC where they name no zone. A `category` counts as chosen by a person: triage
-    learns from it. A new ticket sends its jobs; `--status closed` takes history that starts none.
+    it `text`. Instants are ISO 8601, in UTC where they name no zone. A `category`, `tags` and an `intent` count as
+    chosen by a person: triage learns from them. A new ticket sends its jobs; `--status closed` takes history that
+    starts none.
 
     All rows are taken or none, unless `--skip-bad`; each refused row is named with its reason.
     """

@@ -12,6 +12,7 @@ from desk import database
 from desk.tickets import quality, triage_models
 
 Organization = Annotated[str, typer.Option("--org", help="The organization's name.", metavar="NAME")]
+BEGINS = {"tags": "50 tickets whose tags people chose", "intent": "100 tickets whose intent people set"}
 
 
 def register(app: typer.Typer) -> None:
@@ -47,8 +48,9 @@ def models(
     if as_json:
         return show_json(rows)
     if not rows:
+        begins = BEGINS.get(what or "", "200 labelled tickets. Till then each is compared with")
         console.print(
-            f"No model is stored for {org}: that begins with 200 labelled tickets. Till then each is compared with.",
+            f"No model is stored for {org}: that begins with {begins}.",
             markup=False,
             highlight=False,
             soft_wrap=True,

@@ -14,8 +14,8 @@ USUAL_DAYS = 90
 
 @dataclass(frozen=True)
 class Band:
-    """Of one question (category, priority, tags), the answers with a confidence from `least` up to below `below`; both
-    None: the answers that carry no confidence, such as a rule's.
+    """Of one question (category, priority, tags, intent), the answers with a confidence from `least` up to below
+    `below`; both None: the answers that carry no confidence, such as a rule's.
 
     `accepted` of `answers` were what the person chose; `confidence` is their mean. Shares run from 0 to 1.
     """

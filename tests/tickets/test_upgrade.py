@@ -61,3 +61,51 @@ def test_what_was_offered_before_is_still_offered(server, monkeypatch, tmp_path:
             assert not offering.draft(connection, organization, ticket)["current"]
         owner.close()
         database.close()
+
+
+def test_whose_tags_they_are_is_told_of_what_was_there_before(server, monkeypatch, tmp_path: Path):
+    before = tmp_path / "before"
+    before.mkdir()
+    for path in installing.MIGRATIONS.glob("*.sql"):
+        if path.name < "0048":
+            shutil.copy(path, before)
+    with fresh_database(server, "template1") as name:
+        with monkeypatch.context() as older:
+            older.setattr(installing, "MIGRATIONS", before)
+            installing.install(server.url(database=name))
+        owner = psycopg2.connect(server.url(database=name))
+        owner.autocommit = True
+        organization = new_organization(owner, "Acme")
+        with owner.cursor() as cursor:
+            for subject, category_by, tags in (
+                ("a person's", "person", ["vip"]),
+                ("corrected", "person", ["vip", "late"]),
+                ("applied", "triage", ["late"]),
+                ("came with it", None, ["form"]),
+                ("none", "person", []),
+            ):
+                cursor.execute(
+                    "insert into tickets (organization_id, subject, category, category_by, tags)"
+                    " values (%s, %s, %s, %s, %s)",
+                    (organization, subject, category_by and "post", category_by, tags),
+                )
+            cursor.execute(
+                "insert into triage_results (organization_id, ticket_id, revision, outcome, category,"
+                "                            category_confidence, tags, reason, method, calibrated)"
+                " select organization_id, id, 1, 'applied', 'post', 0.9, '[{\"tag\": \"late\"}]', 'r', 'm', true"
+                "   from tickets where subject in ('corrected', 'applied')"
+            )
+            cursor.execute("select subject, labelled_at from tickets order by subject")
+            labelled = cursor.fetchall()
+            installing.install(server.url(database=name))
+            cursor.execute("select subject, tags_by from tickets")
+            assert dict(cursor.fetchall()) == {
+                "a person's": "person",
+                "corrected": "triage",
+                "applied": "triage",
+                "came with it": None,
+                "none": None,
+            }
+            cursor.execute("select subject, labelled_at from tickets order by subject")
+            assert cursor.fetchall() == labelled
+        owner.close()
