@@ -41,8 +41,8 @@ class OneCoreAThread(Middleware):
     cores that the others have.
     """
 
-    def after_process_boot(self, broker: Any) -> None:
-        """Once in each process, when the actors are imported and their libraries with them."""
+    def before_worker_boot(self, broker: Any, worker: Any) -> None:
+        """Once in each process, when the actors have been imported and their libraries with them."""
         threadpool_limits(limits=1, user_api="blas")
 
 

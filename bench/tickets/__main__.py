@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SERVER_OPTIONS = ("max_connections=100", "shared_buffers=512MB")
 LABELLED = 1_000
-WARM_UP = 60
+WARM_UP = 200
 PROCESSES = 2
 THREADS = 4
 PATIENCE_SECONDS = 3_600
