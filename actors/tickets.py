@@ -9,7 +9,10 @@ import dramatiq
 from brokers import in_transaction
 from desk import database, log, organizations
 from desk.errors import InvalidInput, ModelUnavailable, NotFound
-from desk.tickets import forecast, jobs, offering, results, retraining, risk_history, similar, triage_models
+from desk.tickets import jobs, results, similar
+from desk.tickets.offers import offering
+from desk.tickets.risk import forecast, risk_history
+from desk.tickets.triage import retraining, triage_models
 
 QUEUE = "tickets"
 THROWS = (NotFound, InvalidInput)  # trying again would not help

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from desk.tickets.risk import Asked, Spell
+from desk.tickets.risk.prediction import Asked, Spell
 
 DAY = 86_400.0
 HOURS = {"urgent": 1, "high": 3, "medium": 8, "low": 24}  # typical lives

@@ -9,7 +9,7 @@ from app.commands.files import text_of
 from app.commands.organization import named
 from app.output import AsJson, console, show_json, show_table
 from desk import database
-from desk.tickets import categories
+from desk.tickets.triage import categories
 
 app = typer.Typer(no_args_is_help=True, help="Categories: describe them, list them, retire one.")
 

@@ -47,7 +47,7 @@ def triage(
     oos_recall_at_80_kept judge the other gate, which asks whether a text is like anything that was labelled. null: does
     not apply, e.g. too few rows to calibrate.
     """
-    from desk.tickets import trials  # brings scikit-learn, seconds that no other command should pay for
+    from desk.tickets import trials
 
     learnt, judged = _pairs(train, text, label), _pairs(test, text, label)
     with progress() as bar:
@@ -71,7 +71,7 @@ def risk(train: TrainFile, test: TestFile, label: LabelColumn, as_json: AsJson =
     test file. The product's `predict_sla` works from the organization's own tickets instead, and knows how long each
     has been open.
     """
-    from desk.tickets import trials  # brings scikit-learn, seconds that no other command should pay for
+    from desk.tickets import trials
 
     _show("risk", trials.risk(_table(train, label), _table(test, label), label), as_json)
 
@@ -90,7 +90,7 @@ def sentiment(
 
     Both use a lexicon and likeness to sentences of known mood. accuracy_at_80_coverage is of the surest answers.
     """
-    from desk.tickets import trials  # brings scikit-learn, seconds that no other command should pay for
+    from desk.tickets import trials
 
     learnt = _pairs(train, text, label) if train else None
     judged = _pairs(test, text, label)

@@ -9,7 +9,7 @@ from app.commands.files import text_of
 from app.commands.organization import named
 from app.output import AsJson, console, show_json, show_table
 from desk import database
-from desk.tickets import priority_rules, rule_versions
+from desk.tickets.triage import priority_rules, rule_versions
 
 app = typer.Typer(no_args_is_help=True, help="Rules of priority: words, customers, outages, security.")
 

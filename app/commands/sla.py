@@ -27,7 +27,7 @@ from desk.sla.sweep import sweep as sweep_all
 from desk.sla.urgent import USUAL
 from desk.sla.urgent import urgent as most_urgent
 from desk.sla.verdict import Verdict, judge, side_by_side, summary
-from desk.tickets import forecast
+from desk.tickets.risk import forecast
 
 app = typer.Typer(no_args_is_help=True, help="SLA clocks: deadlines, notices, and what a policy would have made of it.")
 sla_published.register(app)
@@ -160,7 +160,7 @@ def risk(
     """
     organization_id = named(org)
     if check:
-        from desk.tickets import risk_check  # brings scikit-learn, seconds that the list should not pay for
+        from desk.tickets.risk import risk_check
 
         with database.transaction(organization_id) as connection:
             figures = asdict(risk_check.check(connection, organization_id))

@@ -14,7 +14,8 @@ from app.commands.organization import named
 from app.output import AsJson, console, errors, show_json, show_table
 from desk import database
 from desk.errors import ModelUnavailable
-from desk.tickets import findings, similar, usefulness
+from desk.tickets import findings, similar
+from desk.tickets.offers import usefulness
 
 SHOWN_WORDS = 400  # characters of somebody's text in a panel
 

@@ -16,7 +16,7 @@ from app.output import AsJson, console, errors, progress, show_json, show_table
 from desk import database, organizations
 from desk.errors import InvalidInput, ModelUnavailable
 from desk.tickets import imports, similar, vectors
-from desk.tickets.examples import NEWEST
+from desk.tickets.triage.examples import NEWEST
 from desk.upkeep import snapshot
 from desk.upkeep.snapshot import USUAL
 

@@ -9,7 +9,7 @@ import typer
 from app.commands.organization import named
 from app.output import AsJson, console, show_json, show_table
 from desk import database
-from desk.tickets import quality, triage_models
+from desk.tickets.triage import quality, triage_models
 
 Organization = Annotated[str, typer.Option("--org", help="The organization's name.", metavar="NAME")]
 BEGINS = {"tags": "50 tickets whose tags people chose", "intent": "100 tickets whose intent people set"}

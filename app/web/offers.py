@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.web.fields import Line, Text, organization_id
 from desk import database
-from desk.tickets import deflecting, offering, similar
+from desk.tickets import similar
+from desk.tickets.offers import deflecting, offering
 
 router = APIRouter(prefix="/api/v1")
 

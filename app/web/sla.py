@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from app.web.fields import Line, organization_id
 from desk import database
 from desk.sla.urgent import MOST, USUAL, urgent
-from desk.tickets import forecast
+from desk.tickets.risk import forecast
 
 router = APIRouter(prefix="/api/v1")
 

@@ -32,7 +32,7 @@ from bench.tickets import alone
 from bench.tickets.stock import tickets
 
 if TYPE_CHECKING:
-    from desk.tickets.triage_models import Judged
+    from desk.tickets.triage.triage_models import Judged
 
 ROOT = Path(__file__).parents[2]
 SERVER_OPTIONS = ("max_connections=100", "shared_buffers=512MB")
@@ -191,7 +191,7 @@ def _organization(url: str, labelled: int = LABELLED) -> UUID:
 def _learn(organization: UUID) -> "list[Judged]":
     """What the job `retrain_triage` does."""
     from desk import database
-    from desk.tickets import retraining, triage_models
+    from desk.tickets.triage import retraining, triage_models
 
     judged = retraining.retrain(organization)
     with database.transaction(organization) as connection:

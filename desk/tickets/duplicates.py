@@ -13,7 +13,8 @@ from uuid import UUID
 from desk import database
 from desk.kb import embedding
 from desk.sql import statement
-from desk.tickets import masking, problem_vectors, store, vectors
+from desk.tickets import problem_vectors, store, vectors
+from desk.tickets.offers import masking
 from desk.tickets.own_words import own_words
 from desk.tickets.problem_vectors import Near
 from desk.tickets.store import Ticket

@@ -7,7 +7,8 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extras import RealDictCursor
 
 from desk.sql import statement
-from desk.tickets import offering, similar, store
+from desk.tickets import similar, store
+from desk.tickets.offers import offering
 
 PARTS = ("triage", "sentiment", "prediction")
 

@@ -18,35 +18,21 @@ from desk.errors import ModelUnavailable
 from desk.kb import Hit, embedding, search
 from desk.language_model import LanguageModelFailed
 from desk.sql import statement
-from desk.tickets import (
-    categories,
-    drafting,
-    duplicates,
-    examples,
-    explaining,
-    masking,
-    passage_vectors,
-    quoting,
-    replies,
-    rule_versions,
-    sentiment,
-    similar,
-    store,
-    triage_models,
-    vectors,
-    wording,
-)
-from desk.tickets import triage as rules
-from desk.tickets.checking import NotUsable
+from desk.tickets import duplicates, similar, store, vectors
 from desk.tickets.duplicates import Duplicate
-from desk.tickets.explaining import Explanation
+from desk.tickets.mood import sentiment
+from desk.tickets.mood.sentiment import Sentiment
+from desk.tickets.offers import drafting, masking, passage_vectors, quoting, replies, wording
+from desk.tickets.offers.checking import NotUsable
+from desk.tickets.offers.wording import Citations
 from desk.tickets.once import Once
 from desk.tickets.own_words import own_words
-from desk.tickets.sentiment import Sentiment
 from desk.tickets.store import Ticket
-from desk.tickets.triage import Triage
+from desk.tickets.triage import categories, examples, explaining, rule_versions, triage_models
+from desk.tickets.triage import triaging as rules
+from desk.tickets.triage.explaining import Explanation
+from desk.tickets.triage.triaging import Triage
 from desk.tickets.vectors import Vectors
-from desk.tickets.wording import Citations
 
 ASKED = 1_000  # characters of a ticket that are searched for
 CITED = "cited passages"  # how a draft is made, and an explanation below

@@ -18,11 +18,11 @@ from desk.errors import DeskError
 from desk.sql import statement
 from desk.tickets import store
 from desk.tickets.duplicates import Duplicate
-from desk.tickets.explaining import Explanation
-from desk.tickets.risk import Prediction
-from desk.tickets.sentiment import Sentiment
+from desk.tickets.mood.sentiment import Sentiment
+from desk.tickets.risk.prediction import Prediction
 from desk.tickets.store import Ticket
-from desk.tickets.triage import NEIGHBOURS, Triage
+from desk.tickets.triage.explaining import Explanation
+from desk.tickets.triage.triaging import NEIGHBOURS, Triage
 
 
 class CitationChanged(DeskError):

@@ -11,10 +11,12 @@ import numpy as np
 
 from desk.errors import InvalidInput
 from desk.kb import embedding
-from desk.tickets import label_names, leaning, measures, sentiment
-from desk.tickets.classifier import Classifier
-from desk.tickets.mood_model import MoodModel
-from desk.tickets.tabular import TabularModel
+from desk.tickets import measures
+from desk.tickets.mood import leaning, sentiment
+from desk.tickets.mood.mood_model import MoodModel
+from desk.tickets.risk.tabular import TabularModel
+from desk.tickets.triage import label_names
+from desk.tickets.triage.classifier import Classifier
 from desk.tickets.vectors import LONGEST, Vectors
 
 Figures = dict[str, float | None]

@@ -13,7 +13,8 @@ import actors.tickets
 import actors.upkeep  # noqa: F401  declared, so that the worker knows them
 from brokers import broker
 from desk import database
-from desk.tickets import examples, store
+from desk.tickets import store
+from desk.tickets.triage import examples
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 SWITCHES_OFF = "update organization_settings set triage = false, suggest = false, draft = false, sentiment = false"

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from app.commands.tickets import app
 from desk.errors import InvalidInput
-from desk.tickets import categories
+from desk.tickets.triage import categories
 
 RESULT = "select outcome, category, category_confidence, calibrated, reason from triage_results where ticket_id = %s"
 SHOP = [

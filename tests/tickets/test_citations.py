@@ -15,8 +15,9 @@ from waiting import until
 
 from desk import database
 from desk.kb import articles, indexing
-from desk.tickets import drafting, jobs, quoting, replies, results
-from desk.tickets.drafting import Passage, ReplySource, Source
+from desk.tickets import jobs, results
+from desk.tickets.offers import drafting, quoting, replies
+from desk.tickets.offers.drafting import Passage, ReplySource, Source
 
 STEPS = """To reset the hub:
 

@@ -8,8 +8,9 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from desk.tickets import certainty, classifier, label_names, measures
-from desk.tickets.classifier import Classifier
+from desk.tickets import measures
+from desk.tickets.triage import certainty, classifier, label_names
+from desk.tickets.triage.classifier import Classifier
 
 
 def clusters(labels: int, each: int, spread: float, seed: int, size: int = 32) -> tuple[np.ndarray, list[str]]:

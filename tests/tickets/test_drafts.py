@@ -10,8 +10,9 @@ from psycopg2.extras import Json
 
 from desk import database
 from desk.kb import articles, indexing
-from desk.tickets import drafting, jobs, results, store
-from desk.tickets.drafting import Passage, Source
+from desk.tickets import jobs, results, store
+from desk.tickets.offers import drafting
+from desk.tickets.offers.drafting import Passage, Source
 
 RESET = """To reset your password:
 

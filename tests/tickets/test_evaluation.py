@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from app.commands import evaluate_tickets
 from desk.tickets import measures
-from desk.tickets.tabular import TabularModel
+from desk.tickets.risk.tabular import TabularModel
 
 TRIAGE = {
     "accuracy",

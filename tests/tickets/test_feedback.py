@@ -12,7 +12,8 @@ from app.commands.tickets import app
 from app.web.application import build
 from desk import database
 from desk.errors import InvalidInput, NotFound
-from desk.tickets import changing, quality
+from desk.tickets import changing
+from desk.tickets.triage import quality
 
 FEEDBACK = "select what, outcome, proposed, chosen, verdict from triage_feedback order by what"
 

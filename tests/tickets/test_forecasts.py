@@ -20,9 +20,9 @@ from desk import database
 from desk.errors import InvalidInput
 from desk.sla.policies import publish
 from desk.sql import statement
-from desk.tickets import forecast, risk_history
-from desk.tickets.risk import Spell
-from desk.tickets.risk_check import as_of
+from desk.tickets.risk import forecast, risk_history
+from desk.tickets.risk.prediction import Spell
+from desk.tickets.risk.risk_check import as_of
 
 AROUND_THE_CLOCK = {key: value for key, value in POLICY.items() if key != "calendar"}
 SCORES = "select ticket_id, sla_risk_score, sla_risk_reason from ticket_sla where metric = 'resolution'"
@@ -172,7 +172,7 @@ def test_nothing_of_another_organization_is_learnt(desk, write, owner, run_jobs,
     risk_history._kept.clear()
     with database.transaction(desk.id) as connection, connection.cursor() as cursor:
         cursor.execute(
-            statement("desk.tickets", "spells"),
+            statement("desk.tickets.risk", "spells"),
             {"organization_id": other, "calendar_version_id": None, "newest": 10, "newest_open": 10},
         )
         assert cursor.fetchall() == []
@@ -194,7 +194,7 @@ def test_pauses_and_closed_hours_are_no_time(owner, organization: UUID):
     (version,) = desk.run(None, "select distinct calendar_version_id from sla_clocks")[0]
     key = {"organization_id": organization, "calendar_version_id": version, "newest": 10, "newest_open": 10}
     with database.transaction(organization) as connection, connection.cursor() as cursor:
-        cursor.execute(statement("desk.tickets", "spells"), key)
+        cursor.execute(statement("desk.tickets.risk", "spells"), key)
         first, second = cursor.fetchall()
     # 8 open hours from Monday 10:00 to Tuesday 10:00, 2 of them paused; the change came after 4 open hours of 8.
     assert (first[0], first[3], first[5]) == ("medium", None, False)
@@ -208,9 +208,9 @@ def test_of_what_was_closed_before_the_oldest_that_counts_nothing_is_told(desk, 
     write(desk.id, [0.5] * 6 + [200.0])
     key = {"organization_id": desk.id, "calendar_version_id": None, "newest": 4, "newest_open": 4}
     with database.transaction(desk.id) as connection, connection.cursor() as cursor:
-        cursor.execute(statement("desk.tickets", "spells"), key | {"newest": 8})
+        cursor.execute(statement("desk.tickets.risk", "spells"), key | {"newest": 8})
         assert sorted(row[4] for row in cursor.fetchall())[-1] == pytest.approx(0, abs=1)  # all of them, whole
-        cursor.execute(statement("desk.tickets", "spells"), key)
+        cursor.execute(statement("desk.tickets.risk", "spells"), key)
         rows = cursor.fetchall()
     assert len(rows) == 4
     assert all(row[7] >= ago(4.01).timestamp() for row in rows)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from risk_world import DAY, World, crowded
 
-from desk.tickets.curves import Curves
-from desk.tickets.forecast import interval, of
-from desk.tickets.hazard import Hazard
 from desk.tickets.measures import separation
-from desk.tickets.risk import Asked, Spell
-from desk.tickets.risk_history import fit
+from desk.tickets.risk.curves import Curves
+from desk.tickets.risk.forecast import interval, of
+from desk.tickets.risk.hazard import Hazard
+from desk.tickets.risk.prediction import Asked, Spell
+from desk.tickets.risk.risk_history import fit
 
 
 def said_by(world: World, model):

@@ -16,8 +16,10 @@ from desk.errors import SettingsError
 from desk.kb import articles, indexing
 from desk.language_model import LanguageModelFailed
 from desk.settings import settings
-from desk.tickets import explaining, jobs, wording
-from desk.tickets.checking import NotUsable, check
+from desk.tickets import jobs
+from desk.tickets.offers import wording
+from desk.tickets.offers.checking import NotUsable, check
+from desk.tickets.triage import explaining
 
 RESET = """A forgotten password can be replaced by yourself on the sign-in page within a few minutes.
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desk.tickets import masking, quoting
+from desk.tickets.offers import masking, quoting
 
 WORDS = st.lists(st.sampled_from(["open", "the", "app", "tape", "hub", "please", "wait,", "then.", "(twice)", "it:"]))
 DIGITS = st.text("0123456789", min_size=6, max_size=19)

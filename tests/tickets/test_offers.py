@@ -9,7 +9,7 @@ from desk import database
 from desk.errors import InvalidInput, NotFound
 from desk.kb import articles, embedding, indexing
 from desk.settings import settings
-from desk.tickets import deflecting, offering, usefulness
+from desk.tickets.offers import deflecting, offering, usefulness
 from desk.upkeep import retention
 
 RESET = "To reset your password:\n\n1. Open the sign-in page.\n2. Choose *Forgotten password*.\n3. Follow the link.\n"

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from app.commands.tickets import app
 from desk.errors import InvalidInput
-from desk.tickets import priority_rules
-from desk.tickets.priority_rules import SHIPPED, decide, read
+from desk.tickets.triage import priority_rules
+from desk.tickets.triage.priority_rules import SHIPPED, decide, read
 
 OURS = {
     "keywords": [

@@ -11,8 +11,8 @@ from sla_desk import POLICY
 
 from desk import database
 from desk.sla.policies import publish
-from desk.tickets.risk import Asked, Prediction, Spell
-from desk.tickets.risk_history import fit
+from desk.tickets.risk.prediction import Asked, Prediction, Spell
+from desk.tickets.risk.risk_history import fit
 
 AROUND_THE_CLOCK = {key: value for key, value in POLICY.items() if key != "calendar"}
 SWITCHES_OFF = "update organization_settings set triage = false, suggest = false, draft = false, sentiment = false"

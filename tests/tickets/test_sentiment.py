@@ -6,9 +6,11 @@ from uuid import UUID
 import pytest
 
 from desk import database
-from desk.tickets import intent, jobs, results, sentiment, trials, urgency
+from desk.tickets import jobs, results, trials, urgency
 from desk.tickets.english import is_english
+from desk.tickets.mood import sentiment
 from desk.tickets.own_words import own_words
+from desk.tickets.triage import intent
 
 ANGRY = "This is the third time I write and nobody answers. I am furious, this is ridiculous and unacceptable!"
 

@@ -10,7 +10,7 @@ from app.cli import app
 from desk import database
 from desk.errors import NotFound
 from desk.kb import articles, indexing
-from desk.tickets import offering
+from desk.tickets.offers import offering
 
 RESET = "To reset your password:\n\n1. Open the sign-in page.\n2. Choose *Forgotten password*.\n"
 

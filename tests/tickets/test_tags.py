@@ -16,8 +16,8 @@ from app.commands.tickets import app
 from app.web.application import build
 from desk import database
 from desk.tickets import changing, imports, results, store
-from desk.tickets.tag_model import TagModel
-from desk.tickets.triage import Triage
+from desk.tickets.triage.tag_model import TagModel
+from desk.tickets.triage.triaging import Triage
 
 VERSIONS = "select version, state from triage_models where what = %s order by version"
 TAGS = {"delivery": ["post", "outside"], "refund": ["money"], "login": ["access", "outside"], "battery": []}

@@ -9,9 +9,9 @@ from builders import new_organization
 
 from desk import database
 from desk.tickets import imports, jobs
-from desk.tickets.classifier import Classifier
-from desk.tickets.examples import Examples
-from desk.tickets.triage import triage
+from desk.tickets.triage.classifier import Classifier
+from desk.tickets.triage.examples import Examples
+from desk.tickets.triage.triaging import triage
 
 RESULT = "select outcome, category, category_confidence, reason, evidence, calibrated from triage_results"
 CARDS = ["My card has not arrived", "Where is my new card?", "The card was never delivered", "Card still not here"]

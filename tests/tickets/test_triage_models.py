@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 
 from app.commands.tickets import app
 from desk import database
-from desk.tickets import classifier, examples, imports, retraining, triage_models
-from desk.tickets.priority_model import PriorityModel
+from desk.tickets import imports
+from desk.tickets.triage import classifier, examples, retraining, triage_models
+from desk.tickets.triage.priority_model import PriorityModel
 
 SENT = "select count(*) from dramatiq.queue where actor_name = 'retrain_triage' and state = 'queued'"
 VERSIONS = "select version, state from triage_models where what = 'category' order by version"

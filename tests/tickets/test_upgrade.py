@@ -10,7 +10,7 @@ from psycopg2.extras import Json
 from app import install as installing
 from desk import database
 from desk.settings import settings
-from desk.tickets import offering
+from desk.tickets.offers import offering
 
 LATER = ("0038", "0039", "0044")
 

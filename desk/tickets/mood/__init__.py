@@ -1,0 +1,1 @@
+"""How a customer feels: by words, by likeness, or from labels of somebody's own."""
