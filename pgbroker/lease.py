@@ -344,6 +344,7 @@ class Lifeline:
         return Counters({name: count - self._taken_away[name] for name, count in dict(self._counters).items()})
 
     def _register(self, asked_at: float) -> None:
+        due_seconds = self._interval() + BEAT_SLACK_SECONDS
         self._line.execute(
             sql("register"),
             {
@@ -353,7 +354,9 @@ class Lifeline:
                 "queues": self._holder.queue_names(),
                 "lease_seconds": self._lease_seconds,
                 "backend_pid": self._backend_pid,
-                "due_seconds": self._interval() + BEAT_SLACK_SECONDS,
+                "due_seconds": due_seconds,
+                "hears": bool(self._channels) and self._holder.listens(),
+                "hears_seconds": HEARS_SECONDS + due_seconds,
             },
         )
         self._counted, self._reaches_to = None, 0.0

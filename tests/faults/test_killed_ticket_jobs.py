@@ -21,6 +21,8 @@ from desk.sla.policies import publish
 from desk.tickets import imports
 
 pytestmark = pytest.mark.timeout(400)
+ROOT = Path(__file__).parents[2]
+SQL = " ".join(str(folder.relative_to(ROOT)) for folder in sorted((ROOT / "desk" / "tickets").rglob("sql")))
 LEFT = "select count(*) from dramatiq.queue where queue_name = 'tickets' and state <> 'done'"
 POINTS = [
     "store_vectors:committed:1",
@@ -43,7 +45,7 @@ def worker(nursery: Nursery, tmp_path: Path, model_dir: Path, database_name: str
     started: list[Process] = []
 
     def start(point: str = "none:before:1") -> Process:
-        environment = {"KILL_AT": point, "POINTS_SEEN": str(tmp_path / "seen"), "POINTS_ALSO": "desk/tickets/sql"}
+        environment = {"KILL_AT": point, "POINTS_SEEN": str(tmp_path / "seen"), "POINTS_ALSO": SQL}
         log = tmp_path / f"{len(started)}.log"
         started.append(
             nursery.start(log, "dramatiq", "desk_jobs", "-p", "1", "-t", "2", "-Q", "tickets", **environment)

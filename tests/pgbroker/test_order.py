@@ -40,7 +40,7 @@ def test_a_delayed_message_runs_when_it_is_due_and_not_before(broker):
         ran.append(time.monotonic() - due)
 
     with working(broker):
-        until(lambda: broker.engine.lifeline.holds())
+        until(lambda: broker.engine.lifeline.holds())  # from then on senders ring
         for delay in (0.3, 0.7, 1.5):
             note.send_with_options(args=(time.monotonic() + delay,), delay=delay * 1000)
         until(lambda: len(ran) == 3)

@@ -303,3 +303,8 @@ def test_drafts_and_edits_at_the_same_time_leave_no_draft_of_an_earlier_text(org
                 where a.id = c.article_id and a.revision = c.article_revision and a.visibility = 'public'
                   and is_quoted(c.text, chunks.text))"""
     assert ask(wrong) == []
+
+
+def test_masks_alone_are_no_passage():
+    source = ReplySource(str(uuid4()), str(uuid4()))
+    assert drafting.passages("[number][number][number][number]\n\n[name], [address], [address]", source) == []

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from desk.tickets.offers import masking
 from desk.tickets.own_words import sentences
 from desk.tickets.vectors import Vectors
 
@@ -21,6 +22,7 @@ SAME = 0.92  # cosine from which two passages say the same
 ALMOST_AS_NEAR = 0.8  # of the nearest passage's relevance; what is further off answers another question
 FIRST_ARTICLE = 0.1  # relevance that the search's first article has before the others: it saw more than one passage
 RELEVANCE_WEIGHT = 0.7  # the rest is for what the passages before have not said (maximal marginal relevance)
+LEAST_LETTERS = 20  # beside masks; less says nothing by itself
 LONGEST_PARAGRAPH = 420  # characters; a longer one is taken apart into groups of sentences
 
 _STEP = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+")
@@ -81,7 +83,7 @@ def passages(text: str, source: Source | ReplySource, problem: float | None = No
     return [
         Passage(block, source, problem)
         for block in found
-        if sum(map(str.isalpha, block)) >= 20 and not block.endswith(":")
+        if sum(map(str.isalpha, masking.unmasked(block))) >= LEAST_LETTERS and not block.endswith(":")
     ]
 
 

@@ -81,6 +81,11 @@ def is_masked(text: str) -> bool:
     return bool(_MASK.search(text))
 
 
+def unmasked(text: str) -> str:
+    """What of `text` stands between its masks."""
+    return _MASK.sub("", text)
+
+
 def email_of(name: str) -> str | None:
     """The e-mail address in a person's name, in small letters; None where there is none."""
     found = _EMAIL.search(name)
