@@ -20,8 +20,8 @@ def test_idle_workers_ask_little_and_one_job_wakes_no_storm(trial):
         ((after,),) = trial.ask(counted)
         return int(after - before)
 
-    # A session that has nothing more to do reports its last transactions ten seconds later: a shorter calm would miss what
-    # their start cost, and meet it below.
+    # A session that has nothing more to do reports its last transactions ten seconds later: a shorter calm would miss
+    # what their start cost, and meet it below.
     calm, looks = PROCESSES * SECONDS * MOST_A_SECOND, 12 // SECONDS
     until(lambda: all(transactions_in(SECONDS) < calm for _ in range(looks)), "they have calmed down", 60)
     idle = transactions_in(SECONDS)
