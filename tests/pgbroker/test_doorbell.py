@@ -10,6 +10,7 @@ from workers import until, working
 
 from pgbroker import PostgresBroker
 from pgbroker.doorbell import SHORTEST_SECONDS_BETWEEN_RINGS, Doorbell, channel
+from pgbroker.engine import Engine
 from pgbroker.middleware import Retries
 
 
@@ -43,6 +44,19 @@ def test_an_idle_worker_begins_within_milliseconds(broker, url, look, started):
     sender.close()
     # Without the bell the median would be half a pause; one may meet a look of its own or a busy machine.
     assert sorted(took)[2] < 0.15, took
+
+
+def test_senders_ring_for_a_worker_from_its_first_beat_on(broker, look, started, monkeypatch):
+    heard, registered = [], Engine.registered
+
+    def noted(self, line):
+        heard.append(bool(idle(look)))
+        registered(self, line)
+
+    monkeypatch.setattr(Engine, "registered", noted)
+    with working(broker):
+        until(lambda: heard)
+    assert heard == [True]
 
 
 def test_a_send_in_a_transaction_rings_for_nobody_until_it_is_told_to(broker, url, look, started):

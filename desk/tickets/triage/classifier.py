@@ -9,11 +9,9 @@ Confidence is the probability that the label is right, fitted on the organizatio
 than `ENOUGH` of them, or where none or all were wrong, it is the raw score and `calibrated` is false.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -21,12 +19,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import cho_solve, lapack
 
-from desk.tickets.triage import certainty, lexical
+from desk.tickets.triage import archive, certainty, lexical
 
 Vectors = NDArray[np.float32]
 
 FORMAT = 2  # of the bytes
-DIGEST = 32  # bytes that a SHA-256 takes
 SHARPNESS = np.float32(3.0)  # kernel exp(SHARPNESS * (cosine - 1)); flat between 2 and 6 on banking77
 RIDGE = 0.3  # where labels have `MANY` examples; it grows with the root of their number …
 LEAST_RIDGE, MOST_RIDGE = 0.1, 0.8  # … within these
@@ -216,11 +213,9 @@ class Classifier:
         return [(int(self.kept[i]), float(similarities[i])) for i in order if np.isfinite(similarities[i])]
 
     def dumps(self) -> bytes:
-        """The classifier as bytes that `loads` understands: a digest, and an .npz of plain arrays that cannot run."""
-        target = io.BytesIO()
-        np.savez_compressed(
-            target,
-            format=np.int32(FORMAT),
+        """The classifier as bytes that `loads` understands."""
+        return archive.pack(
+            FORMAT,
             labels=self.labels,
             codes=self.codes,
             kept=self.kept,
@@ -233,8 +228,6 @@ class Classifier:
             sureness=np.empty(0) if self.sureness is None else self.sureness.coefficients,
             figures=np.array([self.share, self.floor, self.left_out_accuracy]),
         )
-        data = target.getvalue()
-        return sha256(data).digest() + data
 
     @classmethod
     def loads(cls, data: bytes) -> "Classifier":
@@ -243,12 +236,7 @@ class Classifier:
         Raises:
             ValueError: the bytes are damaged, or of another release.
         """
-        if sha256(data[DIGEST:]).digest() != data[:DIGEST]:
-            raise ValueError("not a classifier, or a damaged one")
-        with np.load(io.BytesIO(data[DIGEST:]), allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-        if int(found["format"]) != FORMAT:
-            raise ValueError(f"a classifier of format {int(found['format'])}, not {FORMAT}")
+        found = archive.unpack(data, "a classifier", FORMAT)
         return cls._of(found)
 
     @classmethod

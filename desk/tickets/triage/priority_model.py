@@ -5,8 +5,6 @@ confidence is the probability that the answer is right, fitted on tickets that i
 or all of those were right there is nothing to fit it on, and there is no model.
 """
 
-import io
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from desk.tickets.triage import archive
 from desk.tickets.vectors import Vectors
 
 FORMAT = 1  # of the bytes
@@ -93,17 +92,14 @@ class PriorityModel:
         ]
 
     def dumps(self) -> bytes:
-        """Bytes that `loads` reads. They hold numbers and names alone: reading them runs nothing."""
-        target = io.BytesIO()
-        np.savez(
-            target,
-            format=np.int32(FORMAT),
+        """Bytes that `loads` reads."""
+        return archive.pack(
+            FORMAT,
             priorities=np.asarray(self.priorities),
             weights=self.weights,
             offsets=self.offsets,
             calibration=self._calibration,
         )
-        return target.getvalue()
 
     @classmethod
     def loads(cls, packed: bytes) -> "PriorityModel":
@@ -112,20 +108,13 @@ class PriorityModel:
         Raises:
             ValueError: the bytes are damaged, or of another release.
         """
-        try:
-            with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
-                stored = {name: archive[name] for name in archive.files}
-            form = int(stored.get("format", 1))  # the first ones did not say
-            if form != FORMAT:
-                raise ValueError(f"a model of priorities of format {form}, not {FORMAT}")
-            return cls(
-                [str(name) for name in stored["priorities"]],
-                stored["weights"],
-                stored["offsets"],
-                stored["calibration"],
-            )
-        except (KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(f"not a model of priorities, or a damaged one: {error}") from error
+        found = archive.unpack(packed, "a model of priorities", FORMAT)
+        return cls(
+            [str(name) for name in found["priorities"]],
+            found["weights"],
+            found["offsets"],
+            found["calibration"],
+        )
 
 
 def _features(shares: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -9,12 +9,10 @@ Both likenesses are linear, so that a tag is one row of weights, however many ti
 cost little.
 """
 
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -22,11 +20,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import cho_solve, lapack
 
-from desk.tickets.triage import lexical
+from desk.tickets.triage import archive, lexical
 from desk.tickets.vectors import Vectors
 
 FORMAT = 1  # of the bytes
-DIGEST = 32  # bytes that a SHA-256 takes
 LEAST_OF_EACH = 10  # tickets that carry a tag, for it to be learnt
 ENOUGH = 50  # tickets with tags below which there is no model
 PRECISION = 0.7  # of a tag, that its threshold aims at
@@ -186,11 +183,9 @@ class TagModel:
         return [words[i] for i in order if points[i] > 0]
 
     def dumps(self) -> bytes:
-        """The model as bytes that `loads` understands: a digest, and an .npz of plain arrays that cannot run."""
-        target = io.BytesIO()
-        np.savez_compressed(
-            target,
-            format=np.int32(FORMAT),
+        """The model as bytes that `loads` understands."""
+        return archive.pack(
+            FORMAT,
             tags=np.asarray(self.tags, dtype=str),
             weights=self.weights.astype(np.float16),
             words=self.word_weights.data.astype(np.float16),
@@ -205,8 +200,6 @@ class TagModel:
             kept=self.kept,
             vectors=self.vectors.astype(np.float16),
         )
-        data = target.getvalue()
-        return sha256(data).digest() + data
 
     @classmethod
     def loads(cls, data: bytes) -> "TagModel":
@@ -215,12 +208,7 @@ class TagModel:
         Raises:
             ValueError: the bytes are damaged, or of another release.
         """
-        if sha256(data[DIGEST:]).digest() != data[:DIGEST]:
-            raise ValueError("not a model of tags, or a damaged one")
-        with np.load(io.BytesIO(data[DIGEST:]), allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-        if int(found["format"]) != FORMAT:
-            raise ValueError(f"a model of tags of format {int(found['format'])}, not {FORMAT}")
+        found = archive.unpack(data, "a model of tags", FORMAT)
         count = len(found["tags"])
         words = (found["words"].astype(np.float32), found["word_columns"], found["word_rows"])
         carriers = (np.ones(len(found["carriers"]), dtype=np.int8), found["carriers"], found["carrier_rows"])
