@@ -100,8 +100,8 @@ def test_atum_up_brings_up_everything_mends_it_and_leaves_nothing(
     up = start(ATUM, "up", "--threads", "2", "--port", str(port), ATUM_HOME=str(home))
     said = tmp_path / "said"
     # Either may come first: health ok, or `up` having seen all that it waits for, before which a dead worker ends it.
-    up_says_so = "The desk is up"
-    until(lambda: up.poll() is not None or (up_says_so in said.read_text() and health(port)["status"] == "ok"), "up", 120)
+    until(lambda: up.poll() is not None or "The desk is up" in said.read_text(), "it says that it is up", 120)
+    until(lambda: up.poll() is not None or health(port)["status"] == "ok", "health is ok", 60)
     assert up.poll() is None, said.read_text()
 
     first = workers(up)
