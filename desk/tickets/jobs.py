@@ -1,4 +1,4 @@
-"""What each ticket job finds out, before anything is written. Models run here, outside any transaction.
+"""What each ticket job finds out, before anything is written: models run here, outside the transaction that writes.
 
 Each raises `NotFound` for a ticket that does not exist, `ModelUnavailable` where it needs the model and there is none.
 """

@@ -1,7 +1,7 @@
 """Vectors of tickets: packed as bytes, stored per ticket and model, made where they are missing.
 
-Works on a Postgres without pgvector. Embedding happens outside any transaction; a vector that was made twice is stored
-once. A vector counts while its revision is the ticket's own. One vector of a ticket serves all its jobs: `text_of` says
+Works on a Postgres without pgvector. A vector that was made twice is stored once. The one transaction in which a model
+runs is that of a single ticket, which holds nothing but the lock that keeps other processes from the same work. A vector counts while its revision is the ticket's own. One vector of a ticket serves all its jobs: `text_of` says
 what it is the vector of.
 """
 
@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import numpy as np
+import psycopg2
 from numpy.typing import NDArray
+from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
 from desk import database
@@ -24,6 +26,7 @@ BATCH = 256  # tickets between two short transactions
 LONGEST = 4_000  # characters that are given to the model, which reads some 1,000 of them
 LOOKED_AT = 8_000  # characters of a body among which the customer's own words are looked for
 REMEMBERED = 1_000  # vectors of single tickets by the process: 2 MB
+PATIENCE = "5s"  # of waiting for another process to make a vector: it takes some 25 ms
 
 _known: Once[tuple[UUID, UUID, str, int], Vectors] = Once(REMEMBERED)
 
@@ -53,18 +56,44 @@ def of_ticket(organization_id: UUID, ticket_id: UUID, revision: int, text: str) 
 
 
 def _stored_or_made(organization_id: UUID, ticket_id: UUID, revision: int, text: str) -> Vectors:
-    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+    with database.transaction(organization_id) as connection:
+        stored = _stored(connection, organization_id, ticket_id, revision)
+    if stored is not None:
+        return stored
+    embedding.warm_up()  # which may take seconds, here rather than under the lock
+    try:
+        # Jobs of one ticket in two processes would both embed it, and a burst would cost twice the work.
+        with database.transaction(organization_id) as connection:
+            _lock(connection, ticket_id)
+            stored = _stored(connection, organization_id, ticket_id, revision)
+            if stored is None:
+                stored = embedding.embed([text])[0]
+                _keep(connection, organization_id, [(ticket_id, revision)], stored[None, :])
+    except psycopg2.errors.LockNotAvailable:  # the other process is stopped, or very slow
+        stored = embedding.embed([text])[0]
+        keep(organization_id, [(ticket_id, revision)], stored[None, :])
+    return stored
+
+
+def _stored(connection: Connection, organization_id: UUID, ticket_id: UUID, revision: int) -> Vectors | None:
+    with connection.cursor() as cursor:
         cursor.execute(
             """select vector from ticket_embeddings
                 where organization_id = %s and ticket_id = %s and model = %s and revision = %s""",
             (organization_id, ticket_id, embedding.model_name(), revision),
         )
         row = cursor.fetchone()
-    if row:
-        return unpack(row[0], 1)[0]
-    vector = embedding.embed([text])[0]
-    keep(organization_id, [(ticket_id, revision)], vector[None, :])
-    return vector
+    return unpack(row[0], 1)[0] if row else None
+
+
+def _lock(connection: Connection, ticket_id: UUID) -> None:
+    """Wait until no other transaction makes this ticket's vector, PATIENCE at the most."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select set_config('lock_timeout', %s, true),"
+            " pg_advisory_xact_lock(hashtextextended('ticket vector ' || %s, 0))",
+            (PATIENCE, str(ticket_id)),
+        )
 
 
 def embed_missing(
@@ -103,13 +132,17 @@ def _missing(organization_id: UUID, newest: int) -> Iterator[tuple[UUID, int, st
 
 def keep(organization_id: UUID, tickets: list[tuple[UUID, int]], found: Vectors) -> None:
     """Store the vectors of tickets, given as (id, revision)."""
-    if not tickets:
-        return
+    if tickets:
+        with database.transaction(organization_id) as connection:
+            _keep(connection, organization_id, tickets, found)
+
+
+def _keep(connection: Connection, organization_id: UUID, tickets: list[tuple[UUID, int]], found: Vectors) -> None:
     model = embedding.model_name()
     values = [
         (organization_id, ticket_id, model, revision, pack(vector))
         for (ticket_id, revision), vector in zip(tickets, found, strict=True)
     ]
     values.sort(key=lambda value: value[1])  # two workers lock the same rows in the same order
-    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         execute_values(cursor, statement("desk.tickets", "store_vectors"), values, page_size=BATCH)

@@ -110,3 +110,48 @@ def test_a_vector_that_was_written_a_moment_ago_is_seen_once_and_a_later_revisio
     assert [near(), near()] == [[(made, 1)]] * 2
     ask("update tickets set body = 'The paper comes out white.' where id = %s returning id", made)
     assert [near(), near()] == [[(made, 2)]] * 2
+
+
+def test_a_vector_that_another_process_is_making_is_waited_for_and_not_made_again(
+    model_dir, organization: UUID, ticket, monkeypatch
+):
+    made = ticket("The printer prints nothing", "The paper stays white.")
+    others = embedding.embed(["The vector of the other process."])
+    embedded = []
+
+    def embed(texts: list[str]) -> vectors.Vectors:
+        embedded.append(texts)
+        return others
+
+    monkeypatch.setattr(embedding, "embed", embed)
+    with ThreadPoolExecutor(1) as threads, database.transaction(organization) as other:
+        vectors._lock(other, made)  # as the other process would
+        asked = threads.submit(vectors.of_ticket, organization, made, 1, "The text.")
+        until(lambda: _waiting_for_advisory_locks(organization) == 1, "it waits")
+        vectors._keep(other, organization, [(made, 1)], others)
+        other.commit()
+        assert asked.result(10) == pytest.approx(others[0], abs=1e-3)
+    assert embedded == []
+
+
+def test_a_vector_is_made_at_last_though_another_process_never_ends(
+    model_dir, organization: UUID, ticket, monkeypatch
+):
+    made = ticket("The printer prints nothing", "The paper stays white.")
+    monkeypatch.setattr(vectors, "PATIENCE", "10ms")
+    with database.transaction(organization) as other:
+        vectors._lock(other, made)
+        found = vectors.of_ticket(organization, made, 1, "The text.")
+    assert found == pytest.approx(embedding.embed(["The text."])[0], abs=1e-3)
+    with database.transaction(organization) as connection:
+        assert vectors._stored(connection, organization, made, 1) is not None
+
+
+def _waiting_for_advisory_locks(organization: UUID) -> int:
+    with database.transaction(organization) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select count(*) from pg_locks join pg_database d on d.oid = database"
+            " where datname = current_database() and locktype = 'advisory' and not granted"
+        )
+        (count,) = cursor.fetchone()
+    return count
