@@ -1,9 +1,10 @@
 """Vectors of tickets: packed as bytes, stored per ticket and model, made where they are missing.
 
 Works on a Postgres without pgvector. A vector that was made twice is stored once. The one transaction in which a model
-runs is that of a single ticket, which holds nothing but the lock that keeps other processes from the same work. A vector
-counts while its revision is the ticket's own. One vector of a ticket serves all its jobs: `text_of` says what it is the
-vector of.
+runs is that of a single ticket, which holds nothing but the lock that keeps other processes from the same work.
+
+A vector counts while its revision is the ticket's own. One vector of a ticket serves all its jobs: `text_of` says what
+it is the vector of.
 """
 
 from collections.abc import Callable, Iterator
