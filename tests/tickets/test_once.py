@@ -134,9 +134,7 @@ def test_a_vector_that_another_process_is_making_is_waited_for_and_not_made_agai
     assert embedded == []
 
 
-def test_a_vector_is_made_at_last_though_another_process_never_ends(
-    model_dir, organization: UUID, ticket, monkeypatch
-):
+def test_a_vector_is_made_at_last_though_another_process_never_ends(model_dir, organization: UUID, ticket, monkeypatch):
     made = ticket("The printer prints nothing", "The paper stays white.")
     monkeypatch.setattr(vectors, "PATIENCE", "10ms")
     with database.transaction(organization) as other:
