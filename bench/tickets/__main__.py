@@ -88,12 +88,12 @@ def burst(url: str, count: int, console: Console) -> dict[str, float]:
     rate_before, cpu_alone = _embedding_alone(texts)
     with _workers(url) as workers, closing(connected(url)) as connection, connection.cursor() as cursor:
         _store(organization, list(tickets(WARM_UP, seed=8)), status="new")
-        _until_done(cursor, console)
+        _until_done(cursor, workers, console)
         cpu = _cpu(cursor, workers)
         console.print(f"{count:,} tickets at once")
         _store(organization, made, status="new")
         began = time.monotonic()
-        _until_done(cursor, console)
+        _until_done(cursor, workers, console)
         seconds = time.monotonic() - began
         server_cpu, worker_cpu = (after - before for after, before in zip(_cpu(cursor, workers), cpu, strict=True))
         lost = _missing(cursor, count + WARM_UP)
@@ -248,12 +248,14 @@ def _workers(url: str) -> Iterator["subprocess.Popen[bytes]"]:
         process.wait()
 
 
-def _until_done(cursor: Cursor, console: Console) -> None:
+def _until_done(cursor: Cursor, workers: "subprocess.Popen[bytes]", console: Console) -> None:
     ends, told = time.monotonic() + PATIENCE_SECONDS, time.monotonic()
     while True:
         cursor.execute(f"select exists ({UNFINISHED})")
         if not (cursor.fetchone() or (True,))[0]:
             return
+        if workers.poll() is not None:
+            raise SystemExit(f"the workers ended with exit code {workers.returncode}; what they said is above")
         if time.monotonic() > ends:
             raise SystemExit(f"not all messages were done within {PATIENCE_SECONDS:,} seconds")
         if time.monotonic() > told + 10:
