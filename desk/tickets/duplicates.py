@@ -20,7 +20,7 @@ from desk.tickets.problem_vectors import Near
 from desk.tickets.store import Ticket
 
 DAYS = 7  # between the two tickets
-NEAREST = 1_000  # near tickets that are read
+NEAREST = 250  # near tickets that are read: after so many that say something else, those further off do as well
 CHUNK = 50  # of them at once, at first; then twice as many each time
 REMEMBERED = 2_000  # tickets' words by the process
 MOST = 5  # that are flagged for one ticket

@@ -119,7 +119,7 @@ def draft(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, s
         name = organizations.name_of(connection, organization_id)
         chunks = _chunks(connection, ticket.organization_id, hits)
         resolved = similar.nearest(
-            connection, ticket.organization_id, problem, top=REPLIES_OF, itself=ticket.id, resolved_only=True
+            connection, ticket.organization_id, problem, top=REPLIES_OF, itself=ticket.id, answered_only=True
         )
         answers = replies.of(connection, ticket.organization_id, resolved)
     found = [

@@ -48,16 +48,19 @@ class _Kept:
     lock: Lock = field(default_factory=Lock)
 
 
-_kept: OrderedDict[tuple[UUID, str], _Kept] = OrderedDict()
+_kept: OrderedDict[tuple[UUID, str, bool], _Kept] = OrderedDict()
 _guard = Lock()
 
 
-def near(connection: Connection, organization_id: UUID, model: str, vector: Vectors, least: float) -> Iterator[Near]:
-    """The tickets whose vectors are `least` near to `vector` or nearer, the nearest first.
+def near(
+    connection: Connection, organization_id: UUID, model: str, vector: Vectors, least: float, answered: bool = False
+) -> Iterator[Near]:
+    """The tickets whose vectors are `least` near to `vector` or nearer, the nearest first; `answered`: of those alone
+    that have an answer which is indexed (`similar.index`).
 
     `connection` is inside a transaction of that organization.
     """
-    key = (organization_id, model)
+    key = (organization_id, model, answered)
     with _guard:
         kept = _kept.get(key)
         if kept is None or time.monotonic() - kept.read_at > READ_ANEW_SECONDS:
@@ -66,7 +69,7 @@ def near(connection: Connection, organization_id: UUID, model: str, vector: Vect
         while len(_kept) > 1 and sum(len(each.ids) for each in _kept.values()) > MOST:
             _kept.popitem(last=False)
     with kept.lock:
-        _catch_up(connection, kept, organization_id, model, len(vector))
+        _catch_up(connection, kept, key, len(vector))
         count = len(kept.ids)
         if not count:
             return iter(())
@@ -76,10 +79,11 @@ def near(connection: Connection, organization_id: UUID, model: str, vector: Vect
         return (Near(kept.ids[at], kept.revisions[at], float(similarities[at])) for at in order)
 
 
-def _catch_up(connection: Connection, kept: _Kept, organization_id: UUID, model: str, dimensions: int) -> None:
+def _catch_up(connection: Connection, kept: _Kept, key: tuple[UUID, str, bool], dimensions: int) -> None:
+    organization_id, model, answered = key
     with connection.cursor() as cursor:
         cursor.execute(
-            statement("desk.tickets", "new_vectors"),
+            statement("desk.tickets", "answered_vectors" if answered else "new_vectors"),
             {
                 "organization_id": organization_id,
                 "model": model,

@@ -46,9 +46,10 @@ class Similar:
 
 
 def to_ticket(
-    organization_id: UUID | str, ticket_id: UUID | str, *, top: int = 5, resolved_only: bool = False
+    organization_id: UUID | str, ticket_id: UUID | str, *, top: int = 5, answered_only: bool = False
 ) -> list[Similar]:
-    """Up to `top` tickets with the problem of this one, resolved ones first, nearest first within each.
+    """Up to `top` tickets with the problem of this one, resolved ones first, nearest first within each;
+    `answered_only`: of resolved ones whose answer is indexed (`index`), which stay quick to find among many others.
 
     Raises:
         NotFound: there is no such ticket.
@@ -60,10 +61,10 @@ def to_ticket(
         ticket = store.get(connection, organization, ticket_id)
     vector = vectors.of_ticket(organization, ticket.id, ticket.revision, vectors.text_of(ticket.subject, ticket.body))
     with database.transaction(organization) as connection:
-        return nearest(connection, organization, vector, top=top, itself=ticket.id, resolved_only=resolved_only)
+        return nearest(connection, organization, vector, top=top, itself=ticket.id, answered_only=answered_only)
 
 
-def to_text(organization_id: UUID | str, text: str, *, top: int = 5, resolved_only: bool = False) -> list[Similar]:
+def to_text(organization_id: UUID | str, text: str, *, top: int = 5, answered_only: bool = False) -> list[Similar]:
     """As `to_ticket`, for a problem that is no ticket yet.
 
     Raises:
@@ -76,7 +77,7 @@ def to_text(organization_id: UUID | str, text: str, *, top: int = 5, resolved_on
     organization = organizations.identifier(organization_id, "organization")
     vector = embedding.embed([words[: vectors.LONGEST]])[0]
     with database.transaction(organization) as connection:
-        return nearest(connection, organization, vector, top=top, resolved_only=resolved_only)
+        return nearest(connection, organization, vector, top=top, answered_only=answered_only)
 
 
 def nearest(
@@ -86,7 +87,7 @@ def nearest(
     *,
     top: int,
     itself: UUID | None = None,
-    resolved_only: bool = False,
+    answered_only: bool = False,
 ) -> list[Similar]:
     """As `to_ticket`, for a problem whose vector is there, in the caller's transaction; never the ticket `itself`.
 
@@ -97,11 +98,11 @@ def nearest(
         raise InvalidInput(f"top must be from 1 to {MOST}, not {top}.")
     model = embedding.model_name()
     found: list[Similar] = []
-    near = problem_vectors.near(connection, organization, model, vector, LEAST)
+    near = problem_vectors.near(connection, organization, model, vector, LEAST, answered_only)
     others, size = (one for one in near if one.ticket_id != itself), CHUNK
     # The nearest are read first, and no more than it takes: when `top` are resolved, all others are further off.
     while chunk := list(islice(others, size)):
-        found += _as_they_are(connection, organization, model, chunk, vector, resolved_only)
+        found += _as_they_are(connection, organization, model, chunk, vector, answered_only)
         if sum(one.resolved_at is not None for one in found) >= top:
             break
         size *= 2
@@ -172,14 +173,14 @@ def _as_they_are(
     model: str,
     near: list[Near],
     vector: vectors.Vectors,
-    resolved_only: bool,
+    answered_only: bool,
 ) -> list[Similar]:
     """Those of `near` that are there still and say what they said."""
     by_id = {one.ticket_id: one for one in near}
     with connection.cursor() as cursor:
         cursor.execute(
             statement("desk.tickets", "similar"),
-            {"organization_id": organization, "model": model, "ids": list(by_id), "resolved_only": resolved_only},
+            {"organization_id": organization, "model": model, "ids": list(by_id), "answered_only": answered_only},
         )
         rows = cursor.fetchall()
     return [

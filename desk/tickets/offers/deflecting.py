@@ -85,7 +85,7 @@ def note(connection: Connection, organization_id: UUID, offer_id: UUID | str, ev
 def _answers(organization_id: UUID, asked: str) -> list[dict[str, Any]]:
     """The answer that ended the most similar problem, if it is near enough and nobody can be known by it."""
     try:
-        resolved = similar.to_text(organization_id, asked, top=jobs.REPLIES_OF, resolved_only=True)
+        resolved = similar.to_text(organization_id, asked, top=jobs.REPLIES_OF, answered_only=True)
     except ModelUnavailable as error:
         logger.warning("no_answers_without_a_model", reason=str(error))
         return []
