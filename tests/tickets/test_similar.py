@@ -87,6 +87,28 @@ def test_an_internal_note_is_no_resolution_and_a_later_answer_takes_the_place_of
         assert [one.resolution for one in similar.to_text(organization, "printer gives white paper")] == [answer]
 
 
+def test_who_looks_for_answers_finds_answered_tickets_alone_and_new_ones_at_once(
+    ticket, resolve, run_jobs, organization
+):
+    def answered() -> set[UUID]:
+        found = similar.to_text(organization, "the printer prints nothing", answered_only=True)
+        assert all(one.resolution for one in found)
+        return {one.ticket_id for one in found}
+
+    similar.to_ticket(organization, ticket("The printer prints nothing", "White paper."))  # open, its vector stored
+    resolve(ticket("The printer prints nothing", "White paper."), "Not for customers.", public=False)
+    first, second = (ticket("Printer", "The printer prints nothing but white paper.") for _ in range(2))
+    run_jobs("tickets")
+    assert answered() == set()
+    for known, one in (({first}, first), ({first, second}, second)):
+        resolve(one, "Pull the tape off.")
+        run_jobs("tickets")
+        assert answered() == known
+    with database.transaction(organization) as connection, connection.cursor() as cursor:
+        cursor.execute("update tickets set status = 'in_progress' where id = %s", (first,))
+    assert answered() == {second}
+
+
 def test_another_organizations_tickets_are_never_found(ticket, resolve, run_jobs, organization, owner):
     other = new_organization(owner, "Other")
     resolve(ticket("The printer prints nothing", "White paper.", of=other), "Pull the tape off.", of=other)
