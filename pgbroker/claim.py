@@ -166,7 +166,11 @@ class Claims:
             else:
                 together[name] = limit
         if together:
-            found += self._take_by_age(together, process_id, due_seconds)
+            taken = self._take_by_age(together, process_id, due_seconds)
+            # What a ring announced may be due within the pause that follows.
+            if not taken and (due_in := self._peek(together)) is not None and due_in > 0:
+                self._found_nothing(together, due_in)
+            found += taken
         return found
 
     def _take_by_age(self, wanted: dict[str, int], process_id: str, due_seconds: float | None) -> list[tuple[Any, ...]]:

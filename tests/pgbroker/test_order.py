@@ -47,6 +47,20 @@ def test_a_delayed_message_runs_when_it_is_due_and_not_before(broker):
     assert all(0 <= late < 0.5 for late in ran), ran
 
 
+def test_who_has_been_idle_for_long_runs_a_delayed_message_when_it_is_due(broker):
+    ran = []
+
+    @dramatiq.actor(broker=broker)
+    def note(due):
+        ran.append(time.monotonic() - due)
+
+    with working(broker):
+        until(lambda: broker.engine.idle(), "its pauses are as long as they get")
+        note.send_with_options(args=(time.monotonic() + 0.3,), delay=300)
+        until(lambda: ran)
+    assert 0 <= ran[0] < 0.35, ran  # a pause is 0.7 seconds at least
+
+
 def test_one_long_queue_does_not_starve_the_other_of_the_process(broker):
     order = []
 
