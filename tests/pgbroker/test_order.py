@@ -55,10 +55,11 @@ def test_who_has_been_idle_for_long_runs_a_delayed_message_when_it_is_due(broker
         ran.append(time.monotonic() - due)
 
     with working(broker):
-        until(lambda: broker.engine.idle(), "its pauses are as long as they get")
-        note.send_with_options(args=(time.monotonic() + 0.3,), delay=300)
-        until(lambda: ran)
-    assert 0 <= ran[0] < 0.35, ran  # a pause is 0.7 seconds at least
+        for sent in range(1, 4):  # the look of a turn may come just in time
+            until(lambda: broker.engine.idle(), "its pauses are as long as they get")
+            note.send_with_options(args=(time.monotonic() + 0.3,), delay=300)
+            until(lambda sent=sent: len(ran) == sent)
+    assert all(0 <= late < 0.35 for late in ran), ran  # a pause is 0.7 seconds at least
 
 
 def test_one_long_queue_does_not_starve_the_other_of_the_process(broker):
