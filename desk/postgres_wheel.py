@@ -57,15 +57,24 @@ def account() -> pwd.struct_passwd | None:
         return None
     with contextlib.suppress(KeyError):
         return pwd.getpwnam(SYSTEM_USER)
-    command = ["useradd", "--system", "--no-create-home", "--home-dir", str(SYSTEM_ROOT), SYSTEM_USER]
     try:
-        subprocess.run([*command, "--shell", "/usr/sbin/nologin"], check=False, capture_output=True)
-        return pwd.getpwnam(SYSTEM_USER)  # also when another process was quicker
+        SYSTEM_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
+        # Two `useradd` at once both succeed: the later replaces the user, with another number, while the first is used.
+        with exclusive(SYSTEM_ROOT / "account.lock"):
+            return _made_account()
     except (OSError, KeyError):
         raise DatabaseUnavailable(
             f"Postgres does not run as root, and the system user {SYSTEM_USER!r} could not be made. "
             "Start as another user, or set ATUM_DATABASE_URL."
         ) from None
+
+
+def _made_account() -> pwd.struct_passwd:
+    with contextlib.suppress(KeyError):
+        return pwd.getpwnam(SYSTEM_USER)  # another process was quicker
+    command = ["useradd", "--system", "--no-create-home", "--home-dir", str(SYSTEM_ROOT), SYSTEM_USER]
+    subprocess.run([*command, "--shell", "/usr/sbin/nologin"], check=False, capture_output=True)
+    return pwd.getpwnam(SYSTEM_USER)
 
 
 def reachable_by_others(path: Path) -> bool:

@@ -33,6 +33,15 @@ print("attached", flush=True)
 sys.stdin.read()
 """
 
+MAKE_ACCOUNT = """
+import sys
+from desk import postgres_wheel
+postgres_wheel.SYSTEM_USER = sys.argv[1]
+print("ready", flush=True)
+sys.stdin.read()
+print(postgres_wheel.account().pw_uid)
+"""
+
 
 @pytest.fixture
 def home() -> Iterator[Path]:
@@ -294,3 +303,28 @@ def test_a_long_path_works(home: Path):
     assert server.socket.parent != server.base
     server.leave()
     server.socket.rmdir()
+
+
+@pytest.mark.skipif(not ROOT, reason="only root makes the user that the server runs as")
+def test_as_root_all_who_start_at_once_run_the_server_as_the_same_user():
+    """Ten rounds: without the lock, two users of the same name were made in about every third."""
+    for at in range(10):
+        name = f"atum-test-{os.getpid()}-{at}"
+        starting = [
+            subprocess.Popen(
+                [sys.executable, "-c", MAKE_ACCOUNT, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            for _ in range(4)
+        ]
+        try:
+            for one in starting:
+                assert one.stdout.readline() == "ready\n"
+            for one in starting:
+                one.stdin.close()
+            numbers = {one.stdout.read() for one in starting}
+            assert numbers == {f"{pwd.getpwnam(name).pw_uid}\n"}
+        finally:
+            for one in starting:
+                one.kill()
+                one.wait()
+            subprocess.run(["userdel", name], check=True)
