@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import f1_score, roc_auc_score
 
 BINS = 15
 
@@ -15,7 +14,9 @@ def accuracy(said: Sequence[str], truth: Sequence[str]) -> float | None:
 
 
 def macro_f1(said: Sequence[str], truth: Sequence[str]) -> float | None:
-    """F1 of each label that occurs, averaged without regard to how often it does."""
+    """F1 of each label that occurs, averaged without regard to how often it does; None of nothing."""
+    from sklearn.metrics import f1_score  # seconds that no other command should pay for
+
     return float(f1_score(truth, said, average="macro", zero_division=0)) if len(truth) else None
 
 
@@ -57,6 +58,8 @@ def separation(inside: ArrayLike, outside: ArrayLike) -> float | None:
     inside, outside = np.asarray(inside, dtype=float), np.asarray(outside, dtype=float)
     if not len(inside) or not len(outside):
         return None
+    from sklearn.metrics import roc_auc_score  # seconds that no other command should pay for
+
     truth = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
     return float(roc_auc_score(truth, np.concatenate([inside, outside])))
 

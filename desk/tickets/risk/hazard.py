@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from desk.tickets.risk.prediction import Asked, Spell
@@ -47,6 +46,8 @@ class Hazard:
     """
 
     def __init__(self, spells: Sequence[Spell], now: float) -> None:
+        from sklearn.linear_model import LogisticRegression  # a second and 70 MB that no other process should pay for
+
         ends = np.array([spell.seconds for spell in spells if spell.closed])
         steps = int(np.clip(len(ends) // CLOSED_IN_A_STEP, 1, MOST_STEPS))
         # The last step is of those that stayed open longer than any that was closed.
