@@ -28,7 +28,7 @@ def fresh_database(server: EmbeddedServer, template: str = TEMPLATE) -> Iterator
     """The name of a new database, dropped at the end whoever is still connected."""
     name = f"test_{uuid4().hex[:16]}"
     with admin(server) as cursor:
-        cursor.execute(f"create database {name} template {template}")
+        cursor.execute(f"create database {name} template {template} strategy file_copy")
     try:
         yield name
     finally:
