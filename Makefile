@@ -21,7 +21,7 @@ demo: $(READY) ## the whole desk in one terminal: articles, tickets, SLA notices
 	$(BIN)/atum demo
 
 test: $(READY) ## the test suite, on a real Postgres, real workers and the real model
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not soak'
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not soak'
 
 check: $(READY) ## formatting, lint, types and the arrows between packages
 	$(BIN)/ruff check .

