@@ -12,6 +12,7 @@ from uuid import UUID
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 PIPED_COLUMNS = 120  # where no terminal says how wide it is
 
@@ -27,16 +28,19 @@ def show_json(data: Any) -> None:
 
 
 def show_table(title: str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """`rows` as a table; `columns` default to the keys of the first row. Says so when there is none."""
+    """`rows` as a table; `columns` default to the keys of the first row. Says so when there is none.
+
+    What is in it is shown as it is: customers' subjects and errors may hold what rich would take for markup.
+    """
     rows = list(rows)
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=Text(title, "table.title"), title_justify="left", header_style="bold")
     names = list(columns or (rows[0].keys() if rows else ()))
     for name in names:
         numeric = all(isinstance(row.get(name), int | float | Decimal | type(None)) for row in rows)
-        table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(name.replace("_", " ")), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in names))
-    console.print(table if rows else f"{title}: none")
+        table.add_row(*(Text(_cell(row.get(name))) for name in names))
+    console.print(table if rows else f"{title}: none", markup=False)
 
 
 def _plain(value: Any) -> Any:
