@@ -147,6 +147,7 @@ class EmbeddedServer:
             if not self._answers_soon():
                 self._initialize()
                 self._drop_stale_files()
+                self._ensure_keeper()  # before the server: who is killed while it starts leaves none behind
                 self._start()
             self._create_database()
             self._ensure_keeper()
@@ -172,8 +173,8 @@ class EmbeddedServer:
     def _run(self, program: str, *arguments: str, check: bool = True) -> str:
         code, said = postgres_wheel.run(program, *arguments, folder=self.base if self.base.exists() else Path("/"))
         if check and code != 0:
-            last = next((line for line in reversed(said.splitlines()) if line.strip()), "no output")
-            raise DatabaseUnavailable(f"The embedded Postgres did not start ({program}: {last}). See {self.log}.")
+            log = f" See {self.log}." if self.log.exists() else ""
+            raise DatabaseUnavailable(f"The embedded Postgres did not start ({program}: {_reason(said)}).{log}")
         return said
 
     def _initialize(self) -> None:
@@ -218,6 +219,13 @@ class EmbeddedServer:
                 ):
                     found.append(process)
         return found
+
+    def _is_being_started(self) -> bool:
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.name() == "pg_ctl" and str(self.data) in process.cmdline():
+                    return True
+        return False
 
     def _answers_soon(self) -> bool:
         """Whether the server answers; waits while it starts, recovers or stops, and until its last child has ended."""
@@ -287,9 +295,18 @@ class EmbeddedServer:
         """Wait until no process uses the server, then stop it. The life of the keeper process."""
         users = os.open(self.base / "users.lock", os.O_RDWR)
         fcntl.flock(users, fcntl.LOCK_EX)
+        while self._is_being_started():  # by a pg_ctl that outlives who ran it
+            time.sleep(0.1)
         self.stop()
         os.close(keeper_lock)  # before users.lock: who comes next finds the keeper's place free
         os.close(users)
+
+
+def _reason(said: str) -> str:
+    """The line that tells why a program of Postgres failed: its last word is often what it cleaned up."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    causes = [line for line in lines if any(sign in line for sign in ("error:", "FATAL:", "PANIC:"))]
+    return causes[0] if causes else lines[-1] if lines else "no output"
 
 
 def _pid_in(file: Path) -> int | None:
