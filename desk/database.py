@@ -26,6 +26,13 @@ from desk.settings import settings
 
 OLDEST_SERVER = 140000
 LOST = (psycopg2.OperationalError, psycopg2.InterfaceError)
+# What a statement meets where `atum init` has not been run, or not since the program was renewed.
+NO_SCHEMA = (
+    psycopg2.errors.UndefinedTable,
+    psycopg2.errors.UndefinedColumn,
+    psycopg2.errors.UndefinedFunction,
+    psycopg2.errors.InvalidSchemaName,
+)
 
 # One pool a process: a forked child must not write on its parent's sockets. The parent's pool stays referenced here, so
 # that the child does not close it either.

@@ -61,7 +61,10 @@ class EmbeddedServer:
     @cached_property
     def base(self) -> Path:
         """The folder with data, socket, log and locks of this server."""
-        self.home.mkdir(parents=True, exist_ok=True)  # first: whether others reach it depends on the umask, too
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)  # first: whether others reach it depends on the umask, too
+        except OSError as error:
+            raise _unusable(self.home, error) from None
         inside = self.home / "postgres"
         if os.geteuid() != 0:
             return inside
@@ -112,8 +115,11 @@ class EmbeddedServer:
                 if self._answers():
                     return
             else:
-                self._make_folders()
-                users = os.open(self.base / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+                try:
+                    self._make_folders()
+                    users = os.open(self.base / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+                except OSError as error:
+                    raise _unusable(self.home, error) from None
                 fcntl.flock(users, fcntl.LOCK_SH)  # waits while a keeper is stopping the server
                 _held[self.base] = users
             self._ensure_running()
@@ -127,7 +133,10 @@ class EmbeddedServer:
     def leave(self) -> None:
         """`detach`, and where nobody else uses the server, wait until it is down."""
         self.detach()
-        users = os.open(self.base / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            users = os.open(self.base / "users.lock", os.O_RDWR)
+        except OSError:
+            return  # nobody ever came as far as to use it
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.stop()  # we were the last, and quicker than the keeper, which will find nothing to stop
@@ -300,6 +309,10 @@ class EmbeddedServer:
         self.stop()
         os.close(keeper_lock)  # before users.lock: who comes next finds the keeper's place free
         os.close(users)
+
+
+def _unusable(home: Path, error: OSError) -> DatabaseUnavailable:
+    return DatabaseUnavailable(f"ATUM_HOME={home} cannot be used ({error}). Set it to a folder that can be written.")
 
 
 def _reason(said: str) -> str:

@@ -193,7 +193,7 @@ def risk(
 @app.command()
 def escalations(
     org: Organization,
-    top: Annotated[int, typer.Option(help="How many at the most.", metavar="N")] = 50,
+    top: Annotated[int, typer.Option(help="How many at the most.", metavar="N", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
     """The newest escalation steps: which crossing asked for what, and what became of it."""
