@@ -20,7 +20,7 @@ from psycopg2.extensions import connection as Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
-from desk.embedded import EmbeddedServer
+from desk.embedded import PORT, EmbeddedServer
 from desk.errors import DatabaseUnavailable
 from desk.settings import settings
 
@@ -181,6 +181,8 @@ def describe(where: str) -> str:
         raise DatabaseUnavailable(
             "The database's URL is ambiguous. In the password write @ as %40, / as %2F, : as %3A."
         )
-    place = host if host and not host.startswith("/") else "the local socket"
-    port = f":{parts['port']}" if "port" in parts else ""
-    return f"{place}{port}/{parts.get('dbname', '')}"
+    is_socket = not host or host.startswith("/")
+    place = "the local socket" if is_socket else host
+    port = parts.get("port", "")
+    shown = f":{port}" if port and not (is_socket and port == str(PORT)) else ""
+    return f"{place}{shown}/{parts.get('dbname', '')}"

@@ -39,6 +39,7 @@ from desk.errors import DatabaseUnavailable
 from desk.postgres_wheel import SYSTEM_ROOT, SYSTEM_USER, exclusive, reachable_by_others
 
 DATABASE = "atum"
+PORT = 5432  # of no network: part of the socket's name. Said, since libpq would take another from PGPORT
 START_TIMEOUT_SECONDS = 300  # a crash recovery may take minutes
 MAX_SOCKET_PATH = 90  # bytes; the kernel allows 107 with the socket's own name
 
@@ -100,7 +101,8 @@ class EmbeddedServer:
 
     def url(self, user: str = "postgres", database: str = DATABASE) -> str:
         """A connection URL over the unix socket."""
-        return f"postgresql://{quote(user)}@/{quote(database)}?host={quote(str(self.socket), safe='')}"
+        where = f"host={quote(str(self.socket), safe='')}&port={PORT}"
+        return f"postgresql://{quote(user)}@/{quote(database)}?{where}"
 
     # Life
 
@@ -251,7 +253,7 @@ class EmbeddedServer:
         return True
 
     def _start(self) -> None:
-        options = ["-h", "", "-k", str(self.socket)]
+        options = ["-h", "", "-k", str(self.socket), "-p", str(PORT)]
         for option in self.options:
             options += ["-c", option]
         self._run(

@@ -151,6 +151,13 @@ def test_ctrl_c_in_the_terminal_does_not_reach_what_makes_the_data(home: Path):
     process.communicate(timeout=10)
 
 
+def test_a_port_that_the_environment_names_for_another_server_does_not_matter(home: Path, monkeypatch):
+    monkeypatch.setenv("PGPORT", "6543")
+    server = EmbeddedServer(home, FAST)
+    server.attach()
+    assert answers(server)
+
+
 def test_two_processes_share_one_server_which_stops_after_the_last(home: Path, user):
     server = EmbeddedServer(home)
     first, second = user(), user()
