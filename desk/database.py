@@ -100,7 +100,8 @@ def transaction(organization_id: UUID | str | None = None) -> Iterator[Connectio
     any table that belongs to an organization.
 
     Raises:
-        DatabaseUnavailable: no connection within `ATUM_POOL_TIMEOUT_SECONDS`, or the database is away.
+        DatabaseUnavailable: no connection within `ATUM_POOL_TIMEOUT_SECONDS`, the database is away, has no schema, or
+            its login may not act as atum_worker.
     """
     borrowed = _begin(str(organization_id) if organization_id else "")
     connection: Any = borrowed.dbapi_connection
@@ -138,6 +139,8 @@ def _begin(organization_id: str) -> PoolProxiedConnection:
             borrowed.close()
             if isinstance(error, psycopg2.errors.InvalidParameterValue | psycopg2.errors.UndefinedObject):
                 raise DatabaseUnavailable("The database has no schema yet. Run `atum init` first.") from error
+            if isinstance(error, psycopg2.errors.InsufficientPrivilege):
+                raise DatabaseUnavailable(may_not_act(error)) from error
             raise
     raise AssertionError("unreachable")
 
@@ -154,6 +157,11 @@ def _pool() -> QueuePool:
                 use_lifo=True,  # what is not needed stays idle and is the first to be closed by a server's timeout
             )
         return pool
+
+
+def may_not_act(error: psycopg2.Error) -> str:
+    """What to tell of a login that is no member of atum_worker."""
+    return f"This login may not act as atum_worker ({str(error).strip().splitlines()[0]}). Grant it that role."
 
 
 def close() -> None:

@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from builders import fresh_database
@@ -77,6 +78,33 @@ def test_a_server_that_ends_the_session(database_name: str, owner: Connection, a
 
     monkeypatch.setattr("desk.organizations.names", lambda connection: ends(connection.cursor()))
     assert "The database could not go on" in atum("kb", "status")
+
+
+@pytest.fixture
+def stranger(server, owner: Connection) -> Iterator[str]:
+    """A login that may do nothing here."""
+    name = f"stranger_{uuid4().hex[:8]}"
+    with owner.cursor() as cursor:
+        cursor.execute(f"create role {name} login")
+        yield name
+        cursor.execute(f"drop role {name}")
+
+
+def test_init_by_a_login_that_may_not_make_roles(server, database_name: str, atum: Run, monkeypatch):
+    monkeypatch.setenv("ATUM_OWNER_URL", server.url(user="atum_worker", database=database_name))
+    settings.cache_clear()
+    assert "name such a login in ATUM_OWNER_URL" in atum("init")
+
+
+def test_a_login_that_is_no_member_of_the_workers(server, database_name, stranger, client, atum: Run, monkeypatch):
+    monkeypatch.setenv("ATUM_DATABASE_URL", server.url(user=stranger, database=database_name))
+    settings.cache_clear()
+    database.close()
+    assert "may not act as atum_worker" in atum("kb", "status")
+    answer = client.get("/api/v1/notifications", params={"org": "Acme"})
+    assert answer.status_code == 503
+    assert "may not act as atum_worker" in answer.json()["detail"]
+    database.close()
 
 
 def test_a_figure_that_no_column_holds(organization, atum: Run):
