@@ -7,7 +7,7 @@ from builders import new_organization
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.output import console, progress
+from app.output import console, errors, progress
 from pgbroker.output import show_table
 
 NAME = "Acme [/b] [red]"  # one tag that closes nothing, one that would vanish
@@ -70,3 +70,24 @@ def test_what_a_progress_bar_is_about():
     with console.capture() as capture:
         console.print(bar.get_renderable())
     assert NAME in capture.get()
+
+
+@pytest.mark.parametrize("shown", [console, errors])
+def test_an_escape_sequence_does_not_reach_the_terminal(shown, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pgbroker.output.console", shown)
+    told = "a\x1b]0;pwned\x07b\x1b[2J\x9b2Jc\x7fd\re"
+    with shown.capture() as capture:
+        show_table(told, [{"subject": told, "other": 1}])
+        shown.print(told, markup=False)
+        shown.print(f"[bold]{told}[/]\nnext")
+    assert not [sign for sign in capture.get() if sign != "\n" and not sign.isprintable()]
+    assert "a]0;pwnedb[2J2Jcde" in capture.get()
+    lines = {len(line) for line in capture.get().splitlines() if line and line[0] in "┏┃┡│└"}
+    assert len(lines) == 1
+
+
+def test_colours_are_still_the_consoles_own():
+    shown = type(console)(force_terminal=True, color_system="standard", width=40)
+    with shown.capture() as capture:
+        shown.print("[red]late[/]")
+    assert capture.get() == "\x1b[31mlate\x1b[0m\n"
