@@ -10,6 +10,7 @@ import pytest
 from builders import fresh_database
 from psycopg2.extensions import connection as Connection
 
+from app import start
 from app.cli import main
 from app.doctor import examine
 from desk import database
@@ -170,3 +171,14 @@ def test_a_working_folder_that_is_closed_to_us(monkeypatch, tmp_path: Path):
     finally:
         os.seteuid(0)
         settings.cache_clear()
+
+
+def test_ctrl_c_while_the_command_is_loaded(monkeypatch, capsys: pytest.CaptureFixture[str]):
+    class Loading:
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "app.cli", Loading())
+    with pytest.raises(SystemExit) as left:
+        start.main()
+    assert (left.value.code, capsys.readouterr().err) == (130, "atum: interrupted\n")
