@@ -41,6 +41,7 @@ from desk.postgres_wheel import SYSTEM_ROOT, SYSTEM_USER, exclusive, reachable_b
 DATABASE = "atum"
 PORT = 5432  # of no network: part of the socket's name. Said, since libpq would take another from PGPORT
 START_TIMEOUT_SECONDS = 300  # a crash recovery may take minutes
+LAST_LINES = 20  # of the log, among which a start that failed has left its reason
 MAX_SOCKET_PATH = 90  # bytes; the kernel allows 107 with the socket's own name
 
 _held: dict[Path, int] = {}  # users.lock of each home this process uses; closed by the kernel when it ends
@@ -184,8 +185,13 @@ class EmbeddedServer:
     def _run(self, program: str, *arguments: str, check: bool = True) -> str:
         code, said = postgres_wheel.run(program, *arguments, folder=self.base if self.base.exists() else Path("/"))
         if check and code != 0:
-            log = f" See {self.log}." if self.log.exists() else ""
-            raise DatabaseUnavailable(f"The embedded Postgres did not start ({program}: {_reason(said)}).{log}")
+            log, reason = "", _reason(said)
+            if self.log.exists():
+                log = f" See {self.log}."
+                if program == "pg_ctl":  # which says no more than that there is a log
+                    said_last = self.log.read_text("utf-8", "replace").splitlines()[-LAST_LINES:]
+                    reason = _reason("\n".join([*reversed(said_last), reason]))
+            raise DatabaseUnavailable(f"The embedded Postgres did not start ({program}: {reason}).{log}")
         return said
 
     def _initialize(self) -> None:

@@ -381,6 +381,15 @@ def test_as_root_all_who_start_at_once_run_the_server_as_the_same_user():
             subprocess.run(["userdel", name], check=True)
 
 
+def test_a_start_that_fails_says_what_the_log_says(home: Path):
+    server = EmbeddedServer(home, FAST)
+    server.attach()
+    server.detach()
+    server.stop()
+    with pytest.raises(DatabaseUnavailable, match=r'unrecognized configuration parameter "nonsense"\)\. See .*/log\.'):
+        EmbeddedServer(home, (*FAST, "nonsense=1")).attach()
+
+
 def test_why_a_program_of_postgres_failed_is_not_what_it_cleaned_up():
     full = (
         'The files will be owned by user "atum".\nrunning bootstrap script ... FATAL:  could not extend file "base/1": '
