@@ -2,10 +2,12 @@
 
 import sys
 
+import psycopg2
 import typer
 
 from app.commands import evaluate, install, kb, model, notices, organization_settings, queue, sla, tickets
 from app.output import errors
+from desk import database
 from desk.errors import DeskError
 from pgbroker.errors import PgBrokerError
 
@@ -33,8 +35,26 @@ def main() -> None:
     try:
         app()
     except (DeskError, PgBrokerError) as error:
-        errors.print(f"atum: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(str(error))
+    except database.NO_SCHEMA as error:
+        _fail(f"The schema is not complete ({_first_line(error)}). Run `atum init`, or `atum doctor`.")
+    except database.LOST as error:
+        _fail(f"The database could not go on: {_first_line(error)}. Try again, or see what `atum doctor` says.")
+    except (psycopg2.DataError, psycopg2.IntegrityError) as error:
+        _fail(f"The database refuses this: {_first_line(error)}.")
+    except UnicodeEncodeError as error:
+        _fail(f"What was given is not UTF-8: {error.object[:80]!r}.")
+    except OSError as error:
+        _fail(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
     except KeyboardInterrupt:
         errors.print("atum: interrupted", style="red")
         sys.exit(130)
+
+
+def _fail(line: str) -> None:
+    errors.print(f"atum: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

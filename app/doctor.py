@@ -64,8 +64,8 @@ def _database() -> Iterator[Finding]:
             return
         where = database.url()  # starts the embedded server where it is the one
         connection = database.connect(where)
-    except DatabaseUnavailable as error:
-        yield Finding("database", "fail", str(error), "Start it, or correct ATUM_DATABASE_URL.")
+    except (DatabaseUnavailable, OSError) as error:
+        yield Finding("database", "fail", str(error), "Start it, or correct ATUM_HOME or ATUM_DATABASE_URL.")
         return
     version = connection.get_parameter_status("server_version")
     connection.close()

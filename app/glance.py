@@ -35,11 +35,10 @@ def glance(*, broker: bool = False, timeout_seconds: int = 2) -> Iterator[RealDi
         with connection.cursor(cursor_factory=RealDictCursor) as cursor:
             cursor.execute(_BEGIN, {"timeout_ms": str(timeout_seconds * 1000)})
             yield cursor
-    except (psycopg2.errors.InvalidParameterValue, psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
+    except (psycopg2.errors.InvalidParameterValue, *database.NO_SCHEMA):
         raise DatabaseUnavailable("The database has no schema yet, or an old one. Run `atum init`.") from None
     except psycopg2.errors.InsufficientPrivilege as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DatabaseUnavailable(f"This login may not act as atum_worker ({reason}). Grant it that role.") from None
+        raise DatabaseUnavailable(database.may_not_act(error)) from None
     except psycopg2.errors.QueryCanceled:
         raise DatabaseUnavailable(f"The database did not answer within {timeout_seconds} seconds.") from None
     except psycopg2.OperationalError as error:

@@ -10,6 +10,7 @@ from psycopg2.extensions import connection as Connection
 
 import desk
 from desk import database
+from desk.errors import DatabaseUnavailable
 from pgbroker.migrate import DIRECTORY, REQUIRES, migrate
 
 MIGRATIONS = Path(desk.__file__).parent / "migrations"
@@ -61,7 +62,7 @@ def install(where: str | None = None) -> Installed:
     """Bring the database at `where` (default: the configured one) up to date, whatever its state.
 
     Raises:
-        DatabaseUnavailable: it does not answer or is too old.
+        DatabaseUnavailable: it does not answer or is too old, or its login may not make roles or grant what they need.
         MigrationError: a step failed and was rolled back; nothing of it is left.
     """
     connection = database.connect(where or database.owner_url())
@@ -74,6 +75,12 @@ def install(where: str | None = None) -> Installed:
         ours = migrate(connection, MIGRATIONS, ledger=LEDGER, role="atum_owner")
         _execute(connection, _WORKER_GRANTS)
         return Installed(broker.applied + ours.applied, broker.waiting | ours.waiting)
+    except psycopg2.errors.InsufficientPrivilege as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DatabaseUnavailable(
+            f"This login may not make the schema ({reason}). Who migrates needs `create` on the database and may make "
+            "roles: name such a login in ATUM_OWNER_URL."
+        ) from None
     finally:
         connection.close()
 

@@ -11,7 +11,7 @@ def progress() -> Progress:
     """A progress bar on standard error, so that standard output stays clean for data."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # it names organizations and models
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -20,12 +20,19 @@ from psycopg2.extensions import connection as Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
-from desk.embedded import EmbeddedServer
+from desk.embedded import PORT, EmbeddedServer
 from desk.errors import DatabaseUnavailable
 from desk.settings import settings
 
 OLDEST_SERVER = 140000
 LOST = (psycopg2.OperationalError, psycopg2.InterfaceError)
+# What a statement meets where `atum init` has not been run, or not since the program was renewed.
+NO_SCHEMA = (
+    psycopg2.errors.UndefinedTable,
+    psycopg2.errors.UndefinedColumn,
+    psycopg2.errors.UndefinedFunction,
+    psycopg2.errors.InvalidSchemaName,
+)
 
 # One pool a process: a forked child must not write on its parent's sockets. The parent's pool stays referenced here, so
 # that the child does not close it either.
@@ -93,7 +100,8 @@ def transaction(organization_id: UUID | str | None = None) -> Iterator[Connectio
     any table that belongs to an organization.
 
     Raises:
-        DatabaseUnavailable: no connection within `ATUM_POOL_TIMEOUT_SECONDS`, or the database is away.
+        DatabaseUnavailable: no connection within `ATUM_POOL_TIMEOUT_SECONDS`, the database is away, has no schema, or
+            its login may not act as atum_worker.
     """
     borrowed = _begin(str(organization_id) if organization_id else "")
     connection: Any = borrowed.dbapi_connection
@@ -131,6 +139,8 @@ def _begin(organization_id: str) -> PoolProxiedConnection:
             borrowed.close()
             if isinstance(error, psycopg2.errors.InvalidParameterValue | psycopg2.errors.UndefinedObject):
                 raise DatabaseUnavailable("The database has no schema yet. Run `atum init` first.") from error
+            if isinstance(error, psycopg2.errors.InsufficientPrivilege):
+                raise DatabaseUnavailable(may_not_act(error)) from error
             raise
     raise AssertionError("unreachable")
 
@@ -147,6 +157,11 @@ def _pool() -> QueuePool:
                 use_lifo=True,  # what is not needed stays idle and is the first to be closed by a server's timeout
             )
         return pool
+
+
+def may_not_act(error: psycopg2.Error) -> str:
+    """What to tell of a login that is no member of atum_worker."""
+    return f"This login may not act as atum_worker ({str(error).strip().splitlines()[0]}). Grant it that role."
 
 
 def close() -> None:
@@ -174,6 +189,8 @@ def describe(where: str) -> str:
         raise DatabaseUnavailable(
             "The database's URL is ambiguous. In the password write @ as %40, / as %2F, : as %3A."
         )
-    place = host if host and not host.startswith("/") else "the local socket"
-    port = f":{parts['port']}" if "port" in parts else ""
-    return f"{place}{port}/{parts.get('dbname', '')}"
+    is_socket = not host or host.startswith("/")
+    place = "the local socket" if is_socket else host
+    port = parts.get("port", "")
+    shown = f":{port}" if port and not (is_socket and port == str(PORT)) else ""
+    return f"{place}{shown}/{parts.get('dbname', '')}"

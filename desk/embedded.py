@@ -39,7 +39,9 @@ from desk.errors import DatabaseUnavailable
 from desk.postgres_wheel import SYSTEM_ROOT, SYSTEM_USER, exclusive, reachable_by_others
 
 DATABASE = "atum"
+PORT = 5432  # of no network: part of the socket's name. Said, since libpq would take another from PGPORT
 START_TIMEOUT_SECONDS = 300  # a crash recovery may take minutes
+LAST_LINES = 20  # of the log, among which a start that failed has left its reason
 MAX_SOCKET_PATH = 90  # bytes; the kernel allows 107 with the socket's own name
 
 _held: dict[Path, int] = {}  # users.lock of each home this process uses; closed by the kernel when it ends
@@ -61,7 +63,10 @@ class EmbeddedServer:
     @cached_property
     def base(self) -> Path:
         """The folder with data, socket, log and locks of this server."""
-        self.home.mkdir(parents=True, exist_ok=True)  # first: whether others reach it depends on the umask, too
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)  # first: whether others reach it depends on the umask, too
+        except OSError as error:
+            raise _unusable(self.home, error) from None
         inside = self.home / "postgres"
         if os.geteuid() != 0:
             return inside
@@ -97,7 +102,8 @@ class EmbeddedServer:
 
     def url(self, user: str = "postgres", database: str = DATABASE) -> str:
         """A connection URL over the unix socket."""
-        return f"postgresql://{quote(user)}@/{quote(database)}?host={quote(str(self.socket), safe='')}"
+        where = f"host={quote(str(self.socket), safe='')}&port={PORT}"
+        return f"postgresql://{quote(user)}@/{quote(database)}?{where}"
 
     # Life
 
@@ -112,8 +118,11 @@ class EmbeddedServer:
                 if self._answers():
                     return
             else:
-                self._make_folders()
-                users = os.open(self.base / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+                try:
+                    self._make_folders()
+                    users = os.open(self.base / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+                except OSError as error:
+                    raise _unusable(self.home, error) from None
                 fcntl.flock(users, fcntl.LOCK_SH)  # waits while a keeper is stopping the server
                 _held[self.base] = users
             self._ensure_running()
@@ -127,7 +136,10 @@ class EmbeddedServer:
     def leave(self) -> None:
         """`detach`, and where nobody else uses the server, wait until it is down."""
         self.detach()
-        users = os.open(self.base / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            users = os.open(self.base / "users.lock", os.O_RDWR)
+        except OSError:
+            return  # nobody ever came as far as to use it
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.stop()  # we were the last, and quicker than the keeper, which will find nothing to stop
@@ -147,6 +159,7 @@ class EmbeddedServer:
             if not self._answers_soon():
                 self._initialize()
                 self._drop_stale_files()
+                self._ensure_keeper()  # before the server: who is killed while it starts leaves none behind
                 self._start()
             self._create_database()
             self._ensure_keeper()
@@ -172,8 +185,13 @@ class EmbeddedServer:
     def _run(self, program: str, *arguments: str, check: bool = True) -> str:
         code, said = postgres_wheel.run(program, *arguments, folder=self.base if self.base.exists() else Path("/"))
         if check and code != 0:
-            last = next((line for line in reversed(said.splitlines()) if line.strip()), "no output")
-            raise DatabaseUnavailable(f"The embedded Postgres did not start ({program}: {last}). See {self.log}.")
+            log, reason = "", _reason(said)
+            if self.log.exists():
+                log = f" See {self.log}."
+                if program == "pg_ctl":  # which says no more than that there is a log
+                    said_last = self.log.read_text("utf-8", "replace").splitlines()[-LAST_LINES:]
+                    reason = _reason("\n".join([*reversed(said_last), reason]))
+            raise DatabaseUnavailable(f"The embedded Postgres did not start ({program}: {reason}).{log}")
         return said
 
     def _initialize(self) -> None:
@@ -219,6 +237,13 @@ class EmbeddedServer:
                     found.append(process)
         return found
 
+    def _is_being_started(self) -> bool:
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.name() == "pg_ctl" and str(self.data) in process.cmdline():
+                    return True
+        return False
+
     def _answers_soon(self) -> bool:
         """Whether the server answers; waits while it starts, recovers or stops, and until its last child has ended."""
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
@@ -234,7 +259,7 @@ class EmbeddedServer:
         return True
 
     def _start(self) -> None:
-        options = ["-h", "", "-k", str(self.socket)]
+        options = ["-h", "", "-k", str(self.socket), "-p", str(PORT)]
         for option in self.options:
             options += ["-c", option]
         self._run(
@@ -287,9 +312,22 @@ class EmbeddedServer:
         """Wait until no process uses the server, then stop it. The life of the keeper process."""
         users = os.open(self.base / "users.lock", os.O_RDWR)
         fcntl.flock(users, fcntl.LOCK_EX)
+        while self._is_being_started():  # by a pg_ctl that outlives who ran it
+            time.sleep(0.1)
         self.stop()
         os.close(keeper_lock)  # before users.lock: who comes next finds the keeper's place free
         os.close(users)
+
+
+def _unusable(home: Path, error: OSError) -> DatabaseUnavailable:
+    return DatabaseUnavailable(f"ATUM_HOME={home} cannot be used ({error}). Set it to a folder that can be written.")
+
+
+def _reason(said: str) -> str:
+    """The line that tells why a program of Postgres failed: its last word is often what it cleaned up."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    causes = [line for line in lines if any(sign in line for sign in ("error:", "FATAL:", "PANIC:"))]
+    return causes[0] if causes else lines[-1] if lines else "no output"
 
 
 def _pid_in(file: Path) -> int | None:

@@ -40,6 +40,7 @@ def run(program: str, *arguments: str, folder: Path) -> tuple[int, str]:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=folder,
+            start_new_session=True,  # Ctrl-C in the terminal is for us to answer: it would end an initdb half-way
             env=environment | {"LC_ALL": "C.UTF-8"},
             user=None if who is None else who.pw_uid,
             group=None if who is None else who.pw_gid,

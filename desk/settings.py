@@ -21,7 +21,10 @@ def _postgres_url(url: str) -> str:
 
 
 def _absolute(path: Path) -> Path:
-    return path.expanduser().resolve()
+    try:
+        return path.expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # a name that no file system takes; the home of nobody
+        raise ValueError(f"is no path that can be used ({error})") from None
 
 
 def _smtp_url(url: SecretStr) -> SecretStr:
@@ -135,7 +138,8 @@ def settings() -> Settings:
     """The settings of this process, read once.
 
     Raises:
-        SettingsError: a value cannot be used; the message names the variable and what is wrong with it.
+        SettingsError: a value cannot be used, and the message names the variable and what is wrong with it; or .env
+            cannot be read.
     """
     try:
         return Settings()
@@ -145,3 +149,8 @@ def settings() -> Settings:
         reason = first["msg"].removeprefix("Value error, ")
         # The value itself stays out of the message: a URL may hold a password.
         raise SettingsError(f"{name} cannot be used: {reason}. Correct it in the environment or in .env.") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"The file .env in {Path.cwd()} is not UTF-8 at byte {error.start}.") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingsError(f"The file .env cannot be looked for in this folder: {reason}. Start in another.") from None

@@ -70,7 +70,7 @@ def cancel(context: typer.Context, ids: Ids, as_json: AsJson = False) -> None:
         show_json([{"id": message_id, "outcome": outcome} for message_id, outcome in outcomes.items()])
         return
     for message_id, outcome in outcomes.items():
-        console.print(f"{message_id} {outcome}", highlight=False)
+        console.print(f"{message_id} {outcome}", markup=False, highlight=False)
 
 
 def prune(
@@ -154,7 +154,7 @@ def _tell_queue(context: typer.Context, name: str, as_json: bool) -> None:
     if as_json:
         show_json({"queue": name, "paused_since": since})
     else:
-        console.print(f"Queue {name} {'runs' if since is None else 'is paused'}", highlight=False)
+        console.print(f"Queue {name} {'runs' if since is None else 'is paused'}", markup=False, highlight=False)
 
 
 def _chosen(ids: list[str] | None, actor: str | None, everything: bool) -> None:

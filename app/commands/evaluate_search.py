@@ -45,7 +45,10 @@ def evaluate(
     if strangers:
         first = min(strangers)
         errors.print(
-            f"{len(strangers)} graded articles are not in {kb}, {first} for one.", style="yellow", soft_wrap=True
+            f"{len(strangers)} graded articles are not in {kb}, {first} for one.",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
         )
     with progress() as bar:
         task = bar.add_task("getting the model", total=None)

@@ -35,7 +35,7 @@ def tell(installed: Installed, actors: list[str]) -> None:
         errors.print(f"applied  {name}", highlight=False)
     if not installed.applied:
         place = database.describe(database.owner_url())
-        errors.print(f"The schema in {place} is up to date.", highlight=False, soft_wrap=True)
+        errors.print(f"The schema in {place} is up to date.", markup=False, highlight=False, soft_wrap=True)
     for name, extension in installed.waiting.items():
         errors.print(f"waiting  {name}: it needs the extension {extension}", style="yellow", highlight=False)
     for extension in sorted(set(installed.waiting.values())):

@@ -39,4 +39,4 @@ def fetch(
     if as_json:
         show_json({"model": name, "directory": str(directory), "dimensions": dimensions})
     else:
-        errors.print(f"{name} is ready in {directory}", soft_wrap=True)
+        errors.print(f"{name} is ready in {directory}", markup=False, soft_wrap=True)

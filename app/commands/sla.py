@@ -75,7 +75,8 @@ def publish(
     show_table(f"Published for {org}", rows)
     if move is not None:
         console.print(
-            f"Open tickets are moved by the job move_clocks; `atum sla moves --org '{org}'` shows how far it is."
+            f"Open tickets are moved by the job move_clocks; `atum sla moves --org '{org}'` shows how far it is.",
+            markup=False,
         )
 
 
@@ -192,7 +193,7 @@ def risk(
 @app.command()
 def escalations(
     org: Organization,
-    top: Annotated[int, typer.Option(help="How many at the most.", metavar="N")] = 50,
+    top: Annotated[int, typer.Option(help="How many at the most.", metavar="N", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
     """The newest escalation steps: which crossing asked for what, and what became of it."""
@@ -302,6 +303,7 @@ def _show(explanation: Explanation) -> None:
     console.print(
         f"{clock['metric']} {clock['cycle']}: {clock['state']}, {due}, {clock['percent_used']} % of "
         f"{clock['target_seconds']} s used ({clock['reason']}; {explanation.calendar})",
+        markup=False,
         highlight=False,
         soft_wrap=True,
     )

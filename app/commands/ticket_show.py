@@ -100,7 +100,7 @@ def _triage(found: dict[str, Any] | None) -> str:
     ]
     if found["priority"] or found["intent"]:
         priority = f"priority {found['priority'] or '–'}{_percent(found['priority_confidence'])}"
-        lines.append(f"{priority}, intent {found['intent'] or '–'}")
+        lines.append(f"{priority}, intent {escape(found['intent'] or '–')}")
     if found["tags"]:
         lines.append("tags " + escape(", ".join(tag["tag"] for tag in found["tags"])))
     if found["explanation"]:

@@ -5,6 +5,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse
 
+from desk.database import LOST, NO_SCHEMA
 from desk.errors import DatabaseUnavailable, DeskError, InvalidInput, ModelUnavailable, NotFound
 
 _STATUS: dict[type[Exception], int] = {
@@ -13,11 +14,6 @@ _STATUS: dict[type[Exception], int] = {
     DatabaseUnavailable: 503,
     ModelUnavailable: 503,
 }
-_NO_SCHEMA = (
-    psycopg2.errors.UndefinedTable,
-    psycopg2.errors.UndefinedFunction,
-    psycopg2.errors.InvalidSchemaName,
-)
 
 
 def register(api: FastAPI) -> None:
@@ -25,8 +21,8 @@ def register(api: FastAPI) -> None:
     api.add_exception_handler(DeskError, _desk)
     api.add_exception_handler(RequestValidationError, _validation)
     for kinds, handler in (
-        ((psycopg2.OperationalError, psycopg2.InterfaceError), _database_away),
-        (_NO_SCHEMA, _no_schema),
+        (LOST, _database_away),
+        (NO_SCHEMA, _no_schema),
         ((psycopg2.DataError, psycopg2.IntegrityError), _refused_by_database),
     ):
         for kind in kinds:

@@ -5,11 +5,12 @@ text. Characters that Markdown would read as something else are escaped: a text 
 """
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from html import escape
 from io import BytesIO
 
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup, Tag, XMLParsedAsHTMLWarning
 from bs4.dammit import EncodingDetector
 from lxml import etree
 from markdownify import markdownify
@@ -18,6 +19,9 @@ from desk.errors import InvalidInput
 
 UNSEEN = ("head", "title", "script", "style", "template", "noscript", "nav", "iframe", "object", "svg", "canvas")
 DEEPEST = 150  # elements within each other; browsers make do with 512, our converter calls itself for each
+# XHTML begins as XML does, and a page of a help centre is to be read as browsers read it.
+warnings.filterwarnings("ignore", category=XMLParsedAsHTMLWarning)
+
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 
 
@@ -102,7 +106,9 @@ def _decoded(data: bytes) -> str:
             raise
         try:
             return data.decode(declared)
-        except LookupError:
+        except UnicodeDecodeError:
+            raise
+        except (LookupError, UnicodeError):  # no encoding, or none that text can have
             pass
         raise
 

@@ -56,10 +56,14 @@ def read(path: Path) -> Reading:
     Raises:
         InvalidInput: there is nothing at `path`, it is neither a folder nor a .jsonl file, or it holds no article.
     """
-    if path.is_dir():
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from None
+    if is_folder:
         found = _each(path, _article_files(path))
         nothing = f"{path} holds no Markdown file (*.md), no page (*.html) and no text (*.txt)."
-    elif not path.exists():
+    elif not is_there:
         raise InvalidInput(f"{path} does not exist.")
     elif path.suffix.lower() in (".jsonl", ".ndjson"):
         found = _lines(path)
@@ -156,7 +160,11 @@ def _front_matter(block: str) -> dict[str, str]:
 
 
 def _lines(path: Path) -> Found:
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from None
+    with file:
         for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE_BYTES + 1), b""), start=1):
             where = f"line {number}"
             if len(line) > LONGEST_LINE_BYTES:
@@ -176,6 +184,8 @@ def _lines(path: Path) -> Found:
                     yield where, f"is not JSON: {error.msg} at column {error.colno}"
                 except RecursionError:
                     yield where, "is not usable JSON: it nests too deeply"
+                except ValueError as error:  # a number of thousands of digits
+                    yield where, f"is not usable JSON: {error}"
 
 
 def _from_json(line: str) -> Article:
@@ -185,6 +195,6 @@ def _from_json(line: str) -> Article:
     for name in ("id", "title", "body_md"):
         if row.get(name) is None:
             raise InvalidInput(f"{name} is missing")
-    identifier = str(row["id"]) if isinstance(row["id"], int) else row["id"]
+    identifier = str(row["id"]) if type(row["id"]) is int else row["id"]  # true is an int, too
     given = {KEYS[key]: value for key, value in row.items() if key in KEYS and key != "id" and value is not None}
     return Article(external_id=identifier, body_md=row["body_md"], **given)

@@ -13,11 +13,13 @@ import json
 import socket
 import ssl
 from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from ipaddress import ip_address
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -167,6 +169,22 @@ def _encryption() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+async def _looked_up(host: str, port: int) -> list[Any]:
+    """What `socket.getaddrinfo` finds, asked in a thread that nobody waits for: while a name server hangs, the loop's
+    own would hold up its end, whatever the deadline."""
+    found: Future[list[Any]] = Future()
+    found.set_running_or_notify_cancel()  # so that its result may come late
+
+    def look() -> None:
+        try:
+            found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as error:
+            found.set_exception(error)
+
+    Thread(target=look, name="webhook-lookup", daemon=True).start()
+    return await asyncio.wrap_future(found)
+
+
 class _Guarded(httpcore2.AnyIOBackend):
     """Connects to addresses that have been checked, and to no other."""
 
@@ -194,7 +212,7 @@ class _Guarded(httpcore2.AnyIOBackend):
 
     async def _checked(self, host: str, port: int) -> list[str]:
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await _looked_up(host, port)
         except (OSError, UnicodeError) as error:
             raise DeliveryFailed(f"The name {host} cannot be looked up: {one_line(str(error), 100)}") from None
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))

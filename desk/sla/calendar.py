@@ -22,6 +22,8 @@ from desk.sla.zones import offsets, zone
 
 HORIZON_YEARS = 100  # a deadline further away than this is none
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = datetime(2, 1, 1, tzinfo=UTC) - _EPOCH  # in the first and the last year zones lead out of what dates can say
+_END = datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH
 _MICROSECOND = timedelta(microseconds=1)
 _MILLION = 1_000_000
 _DAY = 86_400
@@ -211,4 +213,7 @@ def _open_before(year: _Year, instant: int) -> int:
 def _microseconds(instant: datetime, name: str) -> int:
     if instant.tzinfo is None:
         raise InvalidInput(f"{name}: {instant.isoformat()} has no time zone.")
-    return (instant - _EPOCH) // _MICROSECOND
+    since_epoch = instant - _EPOCH
+    if not _FIRST <= since_epoch < _END:
+        raise InvalidInput(f"{name}: {instant.isoformat()} is further away than a calendar counts.")
+    return since_epoch // _MICROSECOND

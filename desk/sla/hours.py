@@ -60,8 +60,15 @@ def dated_ranges(given: Mapping[Any, Any], name: str) -> tuple[dict[date, Ranges
             tomorrow += parts[1]
         own[day] = union(today)
         if tomorrow:
-            tails[day + timedelta(days=1)] = union(tomorrow)
+            tails[day_after(day, name)] = union(tomorrow)
     return own, tails
+
+
+def day_after(day: date, name: str) -> date:
+    """The next date, unless there is none."""
+    if day == date.max:
+        raise InvalidInput(f"{name}: {day} is the last day that there is.")
+    return day + timedelta(days=1)
 
 
 def dates(given: Iterable[Any], name: str) -> frozenset[date]:

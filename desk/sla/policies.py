@@ -38,7 +38,7 @@ def load(text: str) -> dict[str, Any]:
     """
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"The policy is no JSON: {error}.") from None
 
 

@@ -1,12 +1,12 @@
 """What a published calendar must not hold, although arithmetic could make sense of it: most likely it is a mistake."""
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from desk.errors import InvalidInput
 from desk.sla.calendar import Calendar
-from desk.sla.hours import DAY, WEEKDAYS, parsed_ranges, split
+from desk.sla.hours import DAY, WEEKDAYS, day_after, parsed_ranges, split
 
 KEYS = ("timezone", "hours", "holidays", "holidays_of", "date_hours", "breaks")
 
@@ -25,7 +25,7 @@ def checked_calendar(definition: Mapping[str, Any]) -> list[str]:
     warnings = _overlaps({day: week[day] for day in week}, "hours", dict(zip(WEEKDAYS, _rotated(), strict=True)))
     for name in ("date_hours", "breaks"):
         days = definition.get(name) or {}
-        following = {day: (date.fromisoformat(day) + timedelta(days=1)).isoformat() for day in days}
+        following = {day: day_after(date.fromisoformat(day), name).isoformat() for day in days}
         warnings += _overlaps(days, name, following)
     if not calendar.ever_opens():
         warnings.append("it has no hours: its clocks have no deadline.")

@@ -161,6 +161,22 @@ def test_only_init_knows_the_owners_password(compose: dict[str, Any]):
     assert knowing == {"db", "init"}
 
 
+def test_what_a_worker_unit_may_be_told_a_compose_service_may_be_told_too(compose: dict[str, Any]):
+    told = set(re.findall(r"^#?(ATUM_\w+)=", (DEPLOY / "systemd" / "atum.env.example").read_text(), re.MULTILINE))
+    assert {"ATUM_SMTP_URL", "ATUM_LLM_URL", "ATUM_WEBHOOKS_MAY_REACH"} <= told
+    in_the_image = {"ATUM_HOME"}
+    of_the_api = {"ATUM_WEB_HOST", "ATUM_WEB_PORT", "ATUM_API_TOKEN"}
+    for name in ("jobs", "sla", "kb", "scheduler", "web"):
+        assert told - in_the_image - of_the_api <= set(compose["services"][name]["environment"]), name
+
+
+def test_the_runbook_makes_the_state_folder_before_anything_is_stored_there():
+    """`useradd --system` makes none, and systemd's StateDirectory only when a unit starts."""
+    text = (DEPLOY / "README.md").read_text()
+    folder = text.index("install -d -m 750 -o atum-desk -g atum-desk /var/lib/atum-desk\n")
+    assert text.index("useradd --system") < folder < text.index("model fetch")
+
+
 def test_the_image_runs_as_nobody_special_and_asks_no_hub():
     text = (DEPLOY / "Dockerfile").read_text()
     final = text.rpartition("FROM ")[2]

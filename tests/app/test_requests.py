@@ -116,6 +116,15 @@ class TestWithToken:
         answer = client.post("/api/v1/tickets", json=TICKET, headers={"Authorization": "Bearer s3cret"})
         assert answer.status_code == 201
 
+    def test_a_token_in_other_letters_than_ascii(
+        self, client: TestClient, organization: UUID, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setenv("ATUM_API_TOKEN", "geheim-für-alle")
+        settings.cache_clear()
+        for token, status_code in (("geheim-für-alle", 201), ("geheim-fur-alle", 401)):
+            headers = {b"Authorization": f"Bearer {token}".encode()}
+            assert client.post("/api/v1/tickets", json=TICKET, headers=headers).status_code == status_code
+
     def test_health_and_metrics_answer_everybody(self, client: TestClient):
         assert client.get("/api/v1/health").status_code in (200, 503)
         assert client.get("/metrics").status_code == 200

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 
@@ -11,6 +12,7 @@ import psutil
 import pytest
 from waiting import until
 
+from app.processes import web, web_answers
 from app.up import MAX_RESTARTS, Child, ChildFailed, Processes
 
 PYTHON = sys.executable
@@ -172,3 +174,22 @@ def test_what_children_say_goes_to_a_file_where_one_is_given(tmp_path: Path):
         processes.start("one", [PYTHON, "-c", "import sys; print('out'); print('err', file=sys.stderr)"])
         until(lambda: not processes.children["one"].running, "it has ended")
     assert sorted(log.read_text().split()) == ["err", "out"]
+
+
+def test_the_web_process_is_asked_directly_whatever_proxy_the_environment_names(monkeypatch: pytest.MonkeyPatch):
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        port = server.server_address[1]
+        assert web_answers("127.0.0.1", port)(Child("web", web("127.0.0.1", port)))
+        server.shutdown()

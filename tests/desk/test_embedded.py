@@ -17,7 +17,7 @@ import psycopg2
 import pytest
 from waiting import until
 
-from desk import postgres_wheel
+from desk import embedded, postgres_wheel
 from desk.embedded import EmbeddedServer
 from desk.errors import DatabaseUnavailable
 from desk.postgres_wheel import SYSTEM_ROOT
@@ -33,9 +33,32 @@ print("attached", flush=True)
 sys.stdin.read()
 """
 
+DIE_WHILE_IT_STARTS = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from desk.embedded import EmbeddedServer
+run = subprocess.run
+def start_and_die(command, **how):
+    if "start" not in command:
+        return run(command, **how)
+    del how["check"]
+    subprocess.Popen(command, **how)
+    os.kill(os.getpid(), signal.SIGKILL)
+subprocess.run = start_and_die
+EmbeddedServer(Path(sys.argv[1]), ("fsync=off", "max_connections=20")).attach()
+"""
+
+ANSWER_CTRL_C_LATER = (
+    """
+import signal
+signal.signal(signal.SIGINT, lambda number, frame: None)
+"""
+    + USE
+)
+
 MAKE_ACCOUNT = """
 import sys
-from desk import postgres_wheel
+from desk import embedded, postgres_wheel
 postgres_wheel.SYSTEM_USER = sys.argv[1]
 print("ready", flush=True)
 sys.stdin.read()
@@ -105,6 +128,34 @@ def answers(server: EmbeddedServer) -> bool:
         psycopg2.connect(server.url()).close()
         return True
     return False
+
+
+def test_who_is_killed_while_the_server_starts_leaves_none_running(home: Path):
+    server = EmbeddedServer(home)
+    killed = subprocess.run([sys.executable, "-c", DIE_WHILE_IT_STARTS, str(home)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    until(lambda: server.log.exists() and "shut down" in server.log.read_text(), "the server has come and gone")
+    until(lambda: not server._processes(), "nothing of it is left")
+
+
+def test_ctrl_c_in_the_terminal_does_not_reach_what_makes_the_data(home: Path):
+    server = EmbeddedServer(home)
+    process = subprocess.Popen(
+        [sys.executable, "-c", ANSWER_CTRL_C_LATER, str(home)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    until(lambda: (server.base / "data.new").exists(), "initdb is at work")
+    until(lambda: os.killpg(process.pid, signal.SIGINT) or not (server.base / "data.new").exists(), "it is done")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "attached\n"
+    process.communicate(timeout=10)
+
+
+def test_a_port_that_the_environment_names_for_another_server_does_not_matter(home: Path, monkeypatch):
+    monkeypatch.setenv("PGPORT", "6543")
+    server = EmbeddedServer(home, FAST)
+    server.attach()
+    assert answers(server)
 
 
 def test_two_processes_share_one_server_which_stops_after_the_last(home: Path, user):
@@ -328,3 +379,23 @@ def test_as_root_all_who_start_at_once_run_the_server_as_the_same_user():
                 one.kill()
                 one.wait()
             subprocess.run(["userdel", name], check=True)
+
+
+def test_a_start_that_fails_says_what_the_log_says(home: Path):
+    server = EmbeddedServer(home, FAST)
+    server.attach()
+    server.detach()
+    server.stop()
+    with pytest.raises(DatabaseUnavailable, match=r'unrecognized configuration parameter "nonsense"\)\. See .*/log\.'):
+        EmbeddedServer(home, (*FAST, "nonsense=1")).attach()
+
+
+def test_why_a_program_of_postgres_failed_is_not_what_it_cleaned_up():
+    full = (
+        'The files will be owned by user "atum".\nrunning bootstrap script ... FATAL:  could not extend file "base/1": '
+        "No space left on device\nHINT:  Check free disk space.\nchild process exited with exit code 134\n"
+        'initdb: removing data directory "/home/data.new"\n'
+    )
+    assert "No space left on device" in embedded._reason(full)
+    assert embedded._reason("waiting...\n\nExamine the log output.\n\n") == "Examine the log output."
+    assert embedded._reason("") == "no output"

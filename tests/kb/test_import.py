@@ -92,9 +92,10 @@ def test_every_bad_page_and_text_is_named(kb, tmp_path):
     (tmp_path / "f.md").write_text("# F")
     (tmp_path / "g.md").write_text("# G")
     (tmp_path / "g.txt").write_text("G")
+    (tmp_path / "h.html").write_bytes(b"<meta charset=undefined><h1>\xff</h1>")
     with pytest.raises(InvalidInput) as refused:
         run("import", str(tmp_path), "--org", "Acme")
-    assert "nothing taken, 7 of 9 articles" in str(refused.value)
+    assert "nothing taken, 8 of 10 articles" in str(refused.value)
     outcome = json.loads(run("import", str(tmp_path), "--org", "Acme", "--skip-bad", "--json").stdout)
     assert {one["where"]: one["reason"] for one in outcome["refused"]} == {
         "a.html": "title is missing: no heading <h1> and no <title>",
@@ -104,6 +105,7 @@ def test_every_bad_page_and_text_is_named(kb, tmp_path):
         "e.txt": "is empty",
         "f.html": "holds a NUL character",
         "g.txt": "id 'g' is that of g.md",
+        "h.html": "is not UTF-8 at byte 28",
     }
 
 
@@ -122,7 +124,12 @@ BAD_LINES = {
     "a missing field": ({"id": "x", "title": "T"}, "line 2: body_md is missing"),
     "a field that is null": ({"id": "x", "title": None, "body_md": "B"}, "line 2: title is missing"),
     "a field that is no text": (article("x", body_md=["B"]), "line 2: body_md must be text, not list"),
-    "an id that is true": (article("x", id=[1]), "line 2: external_id must be text, not list"),
+    "an id that is a list": (article("x", id=[1]), "line 2: external_id must be text, not list"),
+    "an id that is true": (article("x", id=True), "line 2: external_id must be text, not bool"),
+    "a number of 5,000 digits": (
+        '{"id": "x", "n": ' + "1" * 5_000 + "}",
+        "line 2: is not usable JSON: Exceeds the limit",
+    ),
     "an empty title": (article("x", title=" "), "line 2: title is empty"),
     "a NUL": (article("x", body_md="a\x00b"), "line 2: body_md holds a NUL character"),
     "half a surrogate pair": ('{"id": "x", "title": "T", "body_md": "\\ud800"}', "line 2: body_md holds half a surr"),
@@ -167,7 +174,7 @@ def test_a_source_that_is_none_is_named(kb, tmp_path):
     (tmp_path / "folder").mkdir()
     for name, says in {
         "nowhere": "does not exist", "empty.jsonl": "is empty", "kb.docx": "neither a folder of Markdown nor",
-        "folder": "holds no Markdown file",
+        "folder": "holds no Markdown file", "n" * 300: "cannot be read: File name too long",
     }.items():  # fmt: skip
         with pytest.raises(InvalidInput, match=says):
             run("import", str(tmp_path / name), "--org", "Acme")

@@ -6,6 +6,7 @@ import ssl
 import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from threading import Event
 from uuid import uuid4
 
 import pytest
@@ -123,6 +124,18 @@ def test_one_address_inside_is_enough_to_refuse(monkeypatch):
     )
     with pytest.raises(DeliveryRefused, match=r"two\.example is at 10\.0\.0\.1"):
         send(post("https://two.example/"))
+
+
+def test_a_name_server_that_hangs_holds_nobody_up(monkeypatch, hurried):
+    answered = Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(20) and [])
+    began = time.monotonic()
+    try:
+        with pytest.raises(DeliveryFailed, match=r"slow\.example did not answer within 1 seconds"):
+            send(post("https://slow.example/"))
+        assert time.monotonic() - began < 10
+    finally:
+        answered.set()
 
 
 def test_outside_our_networks_only_https_goes(monkeypatch):

@@ -159,6 +159,7 @@ def test_shared_moments_of_overlapping_ranges_count_once():
     ("date_hours", {"date_hours": {"tomorrow": []}}),
     ("date_hours.2024-02-29", {"date_hours": {"2024-02-29": [["09:00"]]}}),
     ("breaks", {"breaks": ["2024-02-29"]}),
+    ("date_hours", {"date_hours": {"9999-12-31": [["22:00", "02:00"]]}}),
 ])  # fmt: skip
 def test_a_calendar_that_cannot_be_used_is_refused_by_the_name_of_its_field(field: str, change: dict):
     with pytest.raises(InvalidInput, match=rf"^{field}: |^{field} ") as refusal:
@@ -169,6 +170,15 @@ def test_a_calendar_that_cannot_be_used_is_refused_by_the_name_of_its_field(fiel
 def test_a_calendar_without_zone_is_refused():
     with pytest.raises(InvalidInput, match="timezone is missing"):
         Calendar.from_dict({"hours": {}})
+
+
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-10:00", "9999-06-01T00:00:00Z"])
+def test_an_instant_at_the_end_of_what_dates_can_say_is_refused(instant: str):
+    calendar, now = Calendar.from_dict(OFFICE), datetime(2024, 6, 3, 9, tzinfo=UTC)
+    with pytest.raises(InvalidInput, match="further away than a calendar counts"):
+        calendar.add(datetime.fromisoformat(instant), 60)
+    with pytest.raises(InvalidInput, match="further away than a calendar counts"):
+        calendar.elapsed(*sorted((datetime.fromisoformat(instant), now)))
 
 
 def test_an_instant_without_zone_is_refused():

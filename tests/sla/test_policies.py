@@ -52,6 +52,7 @@ def refused(change: dict) -> str:
      "hours.tue: 05:00–09:00 overlaps 00:00–06:00"),
     ({"calendar": {**OFFICE, "hours": {"mon": [["09:00", "09:00"]]}}}, "hours.mon: 09:00–09:00 is empty"),
     ({"calendar": {**OFFICE, "breaks": {"2026-12-24": [["12:00", "12:00"]]}}}, "breaks.2026-12-24: 12:00–12:00"),
+    ({"calendar": {**OFFICE, "date_hours": {"9999-12-31": [["09:00", "12:00"]]}}}, "9999-12-31 is the last day"),
     ({"name": " "}, "A policy needs a name"),
     ({"prioritys": 1}, "'prioritys' is unknown"),
 ])  # fmt: skip
