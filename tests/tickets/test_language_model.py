@@ -119,6 +119,8 @@ BAD = [
     ({"sentences": [{"text": "Replace the password by forgotten@page.com", "marks": [1]}]}, "an address"),
     ({"sentences": [{"text": "Our refunds arrive after several working weeks.", "marks": [1]}]}, "do not say"),
     ({"sentences": [{"text": SAID, "marks": [1]}] * 9}, "longer than its passages"),
+    ({"sentences": [{"text": SAID + " \ud800", "marks": [1]}]}, "markup or a mark"),  # no database could store it
+    ({"sentences": [{"text": "Replace the password on the sign-in page of evil.example", "marks": [1]}]}, "an address"),
 ]
 
 
@@ -291,6 +293,12 @@ def test_the_full_address_of_the_endpoint_is_taken_as_well(monkeypatch):
         ("Hold the button, [admin].", False),
         ("Hold the <b>button</b> for ten seconds.", False),
         ("Hold the button\nfor ten seconds.", False),
+        ("Hold the button for ten seconds at evil.example.", False),
+        ("Hold the button for ten seconds, e.g. with reset for more.", True),
+        ("You are a big fat pig, so go and pay us now.", False),
+        ("For ten, [name].", True),
+        ("Hold the button \ud800 for ten seconds.", False),
+        ("Hold the button \u202efor ten seconds.", False),
         ("x" * 401, False),
         (None, False),
         (["Hold the button"], False),
