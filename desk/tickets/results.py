@@ -127,7 +127,8 @@ def keep_explanation(connection: Connection, ticket: Ticket, found: Explanation)
 
 def keep_sentiment(connection: Connection, ticket: Ticket, found: Sentiment, message_seq: int | None = None) -> bool:
     """Keep a sentiment, read from the customer's message `message_seq` (None: from the ticket's own text); raises the
-    ticket to urgent, once in its life, where the organization asks for that."""
+    ticket to urgent, once in its life, where the organization asks for that. False where the ticket was edited
+    meanwhile, or later words were read."""
     now = _current(connection, ticket)
     if now is None:
         return False
@@ -140,7 +141,8 @@ def keep_sentiment(connection: Connection, ticket: Ticket, found: Sentiment, mes
         "escalated": escalate,
         "message_seq": message_seq,
     }
-    _execute(connection, "keep_sentiment", values, ticket)
+    if not _execute(connection, "keep_sentiment", values, ticket):
+        return False  # nor is anybody alarmed by it: that it was escalated would be remembered nowhere
     if escalate:
         with connection.cursor() as cursor:
             cursor.execute(
