@@ -240,6 +240,9 @@ def test_before_a_ticket_is_sent_articles_and_an_answer_are_offered_and_nothing_
         "We pulled the tape off the cartridge of order 48-7713 for you.",
         "Pull the tape off the cartridge, and write to ben@example.com if it fails.",
         "Pull the tape off the cartridge, as we did it with Sarah from accounting.",
+        "Sign in to the printer, the password is tape24cartridge, and print again.",
+        "Снимите ленту с картриджа, как сделала Мария из бухгалтерии.",
+        "请像会计部的王小明那样把墨盒上的胶带撕下来然后再装回打印机里面去。",
     ],
 )
 def test_an_answer_with_somebody_in_it_is_told_to_no_stranger(organization: UUID, ticket, run_jobs, answer):
