@@ -156,6 +156,26 @@ def test_days_and_weeks_are_worked_out_from_the_raw_times(organization: UUID, as
     assert weeks[1]["first_response_seconds_p95"] == pytest.approx(19.05 * 60)
 
 
+def test_what_was_open_before_the_events_that_are_left_is_null_and_not_guessed(organization: UUID, at, ask):
+    day = timedelta(days=1)
+    at(0, (24 * 60, "status", "accepted"), (5 * 24 * 60, "status", "resolved"))
+    now = HOUR + 8 * day
+
+    def days() -> list[dict]:
+        with database.transaction(organization) as connection:
+            return snapshot.read(connection, organization, "day", 9, now)
+
+    whole = days()
+    assert [row["tickets_by_status"] for row in whole] == [{"resolved": 1}] * 4 + [{"accepted": 1}] * 4 + [{"new": 1}]
+    ask("delete from ticket_events where at < %s", HOUR + 3 * day)  # as clean_events does
+    assert [row["tickets_by_status"] for row in days()] == [{"resolved": 1}] * 4 + [None] * 5
+    assert [row["created"] for row in days()] == [row["created"] for row in whole]
+    ask("delete from ticket_events")
+    assert [row["tickets_by_status"] for row in days()] == [{"resolved": 1}] * 2 + [None] * 7
+    at(9 * 24 * 60)
+    assert take(organization, HOUR + 9 * day, now + 2 * day)["tickets_by_status"] == {"resolved": 1, "new": 1}
+
+
 def test_command_and_api_read_what_the_tick_has_kept(organization: UUID, ticket, run_jobs, ask):
     ask("update organization_settings set triage = false, suggest = false, draft = false, sentiment = false")
     ticket("The hub blinks red", priority="high")
