@@ -30,10 +30,13 @@ class CitationChanged(DeskError):
 
 
 def keep_triage(connection: Connection, ticket: Ticket, found: Triage, model: str) -> bool:
-    """Keep a triage and apply it where its outcome says so; False where the ticket was edited or labelled meanwhile."""
+    """Keep a triage and apply it where its outcome says so and the organization still wants that; False where the
+    ticket was edited or labelled meanwhile."""
     now = _current(connection, ticket)
     if now is None or now.category_by == "person":
         return False
+    if found.outcome == "applied" and not _may_apply(connection, ticket, found):
+        found = replace(found, outcome="suggested")
     found = replace(found, tags=_carried(connection, ticket, found.tags))
     values = asdict(found) | {"tags": Json(found.tags), "evidence": Json(found.evidence), "model": model}
     _execute(connection, "keep_triage", values, ticket)
@@ -179,6 +182,18 @@ def keep_predictions(connection: Connection, organization_id: UUID, found: Seque
             cursor, statement("desk.tickets", "keep_predictions"), rows, page_size=len(rows) or 1, fetch=True
         )
     return len(kept)
+
+
+def _may_apply(connection: Connection, ticket: Ticket, found: Triage) -> bool:
+    """Whether the organization lets triage set categories by itself, as of now: it may have thought better of it while
+    the ticket waited or was read."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select triage and triage_applies_above <= %s from organization_settings where organization_id = %s",
+            (found.category_confidence, ticket.organization_id),
+        )
+        row = cursor.fetchone()
+    return bool(row and row[0])
 
 
 def _carried(connection: Connection, ticket: Ticket, tags: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -254,3 +254,12 @@ def test_a_threshold_of_nothing_escalates_nobody_who_is_not_angry(organization: 
     ticket("ok")
     run_jobs("tickets")
     assert ask("select id from tickets where priority = 'urgent'") == [angry]
+
+
+def test_who_switches_moods_off_while_tickets_wait_has_none_escalated(organization: UUID, ticket, run_jobs, ask):
+    ask("update organization_settings set escalate_angry_above = 0.5, triage = false, suggest = false, draft = false")
+    ticket("You owe me an answer", ANGRY)
+    ask("update organization_settings set sentiment = false")
+    run_jobs("tickets")
+    assert ask("select priority from tickets") == ["medium"]
+    assert ask("select count(*) from audit_log") == [0]

@@ -152,6 +152,7 @@ def test_tags_that_a_person_chose_are_not_added_to(organization, ticket, change,
     carries = str(ticket("Where is it?", category="delivery", tags=["post"], status="closed"))
     lost = str(ticket("Is it lost?", category="delivery", tags=["other"], status="closed"))
     chosen, free = ticket("My parcel"), ticket("My package", tags=["vip"])
+    ask("update organization_settings set triage_applies_above = 0.8")
     change(chosen, tags=["own"])
     proposed = [
         {"tag": "post", "confidence": 0.9, "ticket_ids": [lost, carries], "words": []},
