@@ -24,6 +24,8 @@ from desk.tickets.store import Ticket
 from desk.tickets.triage.explaining import Explanation
 from desk.tickets.triage.triaging import NEIGHBOURS, Triage
 
+LABELS = ("category", "priority", "intent")  # of which evidence may name tickets
+
 
 class CitationChanged(DeskError):
     """A source changed between the search and the draft that cites it; the job runs again."""
@@ -37,7 +39,11 @@ def keep_triage(connection: Connection, ticket: Ticket, found: Triage, model: st
         return False
     if found.outcome == "applied" and not _may_apply(connection, ticket, found):
         found = replace(found, outcome="suggested")
-    found = replace(found, tags=_carried(connection, ticket, found.tags))
+    found = replace(
+        found,
+        tags=_carried(connection, ticket, found.tags),
+        evidence=_as_it_is(connection, ticket, found.evidence),
+    )
     values = asdict(found) | {"tags": Json(found.tags), "evidence": Json(found.evidence), "model": model}
     _execute(connection, "keep_triage", values, ticket)
     if found.outcome == "applied":
@@ -214,6 +220,28 @@ def _carried(connection: Connection, ticket: Ticket, tags: list[dict[str, Any]])
         for tag in tags
     ]
     return [tag for tag in shown if tag["ticket_ids"]]
+
+
+def _as_it_is(connection: Connection, ticket: Ticket, evidence: dict[str, Any]) -> dict[str, Any]:
+    """`evidence` without the tickets that are gone, and with the labels of the others as they are: what was learnt may
+    be older than both."""
+    named = {
+        name: shown
+        for name in LABELS
+        if isinstance(shown := evidence.get(name), list) and all("ticket_id" in one for one in shown)
+    }  # rules give words instead
+    ids = sorted({one["ticket_id"] for shown in named.values() for one in shown})
+    if not ids:
+        return evidence
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.tickets", "evidence_now"), {"organization_id": ticket.organization_id, "ids": ids}
+        )
+        now = {ticket_id: dict(zip(LABELS, labels, strict=True)) for ticket_id, *labels in cursor.fetchall()}
+    return evidence | {
+        name: [one | {name: now[one["ticket_id"]][name]} for one in shown if now.get(one["ticket_id"], {}).get(name)]
+        for name, shown in named.items()
+    }
 
 
 def _current(connection: Connection, ticket: Ticket) -> Ticket | None:
