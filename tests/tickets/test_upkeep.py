@@ -11,6 +11,7 @@ from sla_desk import POLICY, Desk
 from typer.testing import CliRunner
 
 import actors.upkeep
+import schedules
 from app.commands.tickets import app
 from app.web.application import build
 from desk import database
@@ -131,6 +132,20 @@ def test_hours_that_were_missed_are_made_up_for(organization: UUID, ask):
     with database.transaction(organization) as connection:
         snapshot.take_current(connection, organization, now + timedelta(days=90))
     assert ask("select count(*) from metric_snapshots") == [7 + 7 * 24 + 1]
+
+
+def test_what_is_committed_just_after_the_full_hour_is_in_the_figures_of_its_hour(organization: UUID, ask):
+    minute = int(schedules.TIMETABLE[actors.upkeep.snapshot_metrics].split()[0])
+    ticks = [HOUR + timedelta(hours=number, minutes=minute, seconds=1) for number in range(3)]
+    commit = HOUR + timedelta(hours=1, seconds=30)  # of a ticket that was made a second before the hour's end
+    for now in sorted([*ticks, commit]):
+        if now == commit:
+            made = HOUR + timedelta(minutes=59, seconds=59)
+            ask("insert into tickets (organization_id, subject, created_at) values (%s, 'x', %s)", organization, made)
+        else:
+            with database.transaction(organization) as connection:
+                snapshot.take_current(connection, organization, now)
+    assert ask("select data -> 'created' from metric_snapshots where bucket_start = %s", HOUR) == [1]
 
 
 def test_days_and_weeks_are_worked_out_from_the_raw_times(organization: UUID, ask):
