@@ -134,6 +134,15 @@ def test_hours_that_were_missed_are_made_up_for(organization: UUID, ask):
     assert ask("select count(*) from metric_snapshots") == [7 + 7 * 24 + 1]
 
 
+def test_a_ticket_whose_creation_was_corrected_is_counted_since_then(organization: UUID, at, ask):
+    at(0, (90, "status", "accepted"))
+    at(-5 * 60)
+    moved = at(30)
+    ask("update tickets set created_at = %s where id = %s", HOUR - timedelta(hours=2), moved)
+    assert take(organization, HOUR - timedelta(hours=1))["tickets_by_status"] == {"new": 2}
+    assert take(organization)["tickets_by_status"] == {"new": 3}
+
+
 def test_what_is_committed_just_after_the_full_hour_is_in_the_figures_of_its_hour(organization: UUID, ask):
     minute = int(schedules.TIMETABLE[actors.upkeep.snapshot_metrics].split()[0])
     ticks = [HOUR + timedelta(hours=number, minutes=minute, seconds=1) for number in range(3)]

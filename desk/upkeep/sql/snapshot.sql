@@ -13,9 +13,11 @@ with first_event as (
            or not exists (select from tickets t where t.organization_id = %(organization_id)s and t.created_at < f.at) as all_of_it
       from first_event f
 ), later as (
+    -- Not the creation: a ticket's created_at may have been corrected since to before it.
     select distinct on (ticket_id, kind) ticket_id, kind, old_value
       from ticket_events
-     where organization_id = %(organization_id)s and at >= %(bucket_end)s and kind in ('status', 'priority', 'assignee')
+     where organization_id = %(organization_id)s and at >= %(bucket_end)s
+       and (kind in ('priority', 'assignee') or kind = 'status' and old_value is not null)
      order by ticket_id, kind, at, id
 ), standing as (
     select case when s.ticket_id is null then t.status else s.old_value end as status,
