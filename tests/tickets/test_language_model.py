@@ -208,6 +208,20 @@ def test_triage_is_explained_and_the_model_has_a_second_opinion(serve, explain, 
     assert ask("select outcome from triage_results") == ["suggested"]
 
 
+def test_a_retired_category_is_nobodys_second_opinion(serve, explain, organization, ask):
+    text = "The password is rejected, so the customer cannot sign in."
+    server = serve({"category": "billing", "explanation": text})
+    assert [opinion for _, opinion, *_ in explain()] == ["billing"]
+    (made,) = ask("select ticket_id from triage_results")
+    ask("insert into triage_categories (organization_id, name, retired) values (%s, 'billing', true)", organization)
+    _, found = jobs.explanation(organization, made)
+    assert (found.category, found.second_opinion) == ("access", None)
+    assert found.method == f"evidence; {MODEL} was not used: a category that there is not"
+    assert server.asked[-1][1]["response_format"]["json_schema"]["schema"]["properties"]["category"]["enum"] == [
+        "access"
+    ]
+
+
 def test_an_explanation_that_cannot_be_used_gives_way_to_the_evidence(serve, explain, organization, ask):
     server = serve({"category": "hardware", "explanation": "The password is rejected."})
     ((category, opinion, text, method),) = explain()
