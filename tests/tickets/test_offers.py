@@ -80,11 +80,14 @@ def test_a_hidden_article_is_gone_at_once_and_another_takes_its_place(
     write(organization)
     made = ticket("I forgot my password")
     run_jobs("tickets")
+    assert shown(organization, made)["current"]
     ask(hide)
     assert shown(organization, made)["articles"] == []
+    assert not shown(organization, made)["current"]
     second = write(organization, "second", CALL)
     assert again()
     assert [row["article_id"] for row in shown(organization, made)["articles"]] == [second]
+    assert shown(organization, made)["current"]
 
 
 def test_a_new_article_is_offered_for_a_recent_ticket_that_had_none(organization: UUID, ticket, run_jobs, again, ask):
