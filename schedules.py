@@ -19,7 +19,7 @@ TIMETABLE: dict[Actor, str] = {
     resume_indexing: "*/5 * * * *",  # articles that are due and whose message was lost
     reconcile_kb: "20 * * * *",  # articles, chunks and vectors compared, repaired, counted
     retrain_triage: "40 * * * *",  # enough new labels whose message was lost
-    snapshot_metrics: "0 * * * *",  # the hour's figures of each organization
+    snapshot_metrics: "5 * * * *",  # the hour's figures, once what was under way at its end is committed
     extend_calendars: "30 2 * * *",  # open periods two years ahead, before they run out
     recount_clocks: "45 2 * * *",  # the summary's figures, should triggers have been off
     clean_up: "15 3 * * *",  # retention, in the quiet hours

@@ -7,7 +7,7 @@ import typer
 
 from app.output import AsJson, progress, show_json, show_table
 from desk.errors import InvalidInput
-from desk.tickets import rows
+from desk.tickets import rows, store
 
 if TYPE_CHECKING:
     from desk.tickets import trials
@@ -108,7 +108,7 @@ def _pairs(path: Path, text: str, label: str) -> list[tuple[str, str]]:
             "\n\n".join(words for name in columns if (words := row[name].replace("\x00", " ").strip())),
             row[label].strip(),
         )
-        for row in _table(path, *columns, label)
+        for row in _table(path, label, *columns)
     ]
     kept = [(words, name) for words, name in pairs if words and name]
     if not kept:
@@ -116,19 +116,28 @@ def _pairs(path: Path, text: str, label: str) -> list[tuple[str, str]]:
     return kept
 
 
-def _table(path: Path, *needed: str) -> list[dict[str, str]]:
+def _table(path: Path, label: str, *texts: str) -> list[dict[str, str]]:
     """All rows of the file, each with all columns.
 
     Raises:
-        InvalidInput: the file or one of its rows cannot be read, or a needed column is missing.
+        InvalidInput: the file or one of its rows cannot be read, a needed column is missing, or a text or label of it
+            is none: half a character, or a label as long as a text.
     """
     columns, found = rows.read(path)
     for row in found:
         if row.refused:
             raise InvalidInput(f"{path}: row {row.number}: {row.refused}.")
-    for name in needed:
+    for name in (label, *texts):
         if name not in columns:
             raise InvalidInput(f"{path}: there is no column {name!r}. The file has: {', '.join(columns)}.")
+    for row in found:
+        try:
+            for name in texts:
+                store.check_half_characters(name, row.values.get(name, ""))
+            store.check_half_characters(label, row.values.get(label, ""))
+            store.check_length(label, row.values.get(label, "").strip(), store.LONGEST_SUBJECT)
+        except InvalidInput as error:
+            raise InvalidInput(f"{path}: row {row.number}: {error}.") from None
     return [{name: row.values.get(name, "") for name in columns} for row in found]
 
 

@@ -152,8 +152,9 @@ def _ticket(values: Mapping[str, str], status: str, now: datetime) -> dict[str, 
 
 def _check_order(ticket: dict[str, Any], now: datetime) -> None:
     """A closed ticket without `resolved_at` gets `created_at`: an open time of nothing, which no figure counts."""
-    if ticket["created_at"] > now:
-        raise InvalidInput(f"created_at {ticket['created_at'].isoformat()} is in the future")
+    for name in INSTANTS:
+        if ticket[name] and ticket[name] > now:
+            raise InvalidInput(f"{name} {ticket[name].isoformat()} is in the future")
     for name in ("first_response_at", "resolved_at"):
         if ticket[name] and ticket[name] < ticket["created_at"]:
             raise InvalidInput(f"{name} is before created_at")

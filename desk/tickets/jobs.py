@@ -89,6 +89,9 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
         found = triaged(described=categories.described(ticket.organization_id))
     if found.category and not _in_use(ticket.organization_id, found.category):
         found = rules.withdraw(found, f"the likeliest category, {found.category}, is not in use any more")
+    # Of a stored model: those of the rules have no confidence, and are nobody's labels.
+    if found.intent_confidence is not None and not _intent_in_use(ticket.organization_id, str(found.intent)):
+        found = rules.withdraw_intent(found)
     return ticket, found, embedding.model_name()
 
 
@@ -283,6 +286,15 @@ def _in_use(organization_id: UUID, category: str) -> bool:
     with database.transaction(organization_id) as connection, connection.cursor() as cursor:
         cursor.execute(
             statement("desk.tickets", "category_in_use"), {"organization_id": organization_id, "category": category}
+        )
+        return bool(cursor.fetchone()[0])  # type: ignore[index]  # one row
+
+
+def _intent_in_use(organization_id: UUID, intent: str) -> bool:
+    """As `_in_use`, of an intent."""
+    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.tickets", "intent_in_use"), {"organization_id": organization_id, "intent": intent}
         )
         return bool(cursor.fetchone()[0])  # type: ignore[index]  # one row
 

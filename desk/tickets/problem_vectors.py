@@ -76,7 +76,8 @@ def near(
         similarities = kept.matrix[:count] @ vector
         order = np.flatnonzero(similarities >= least)
         order = order[np.argsort(-similarities[order], kind="stable")]
-        return (Near(kept.ids[at], kept.revisions[at], float(similarities[at])) for at in order)
+        revisions = kept.revisions  # those that were compared: a later look takes another list for others
+        return (Near(kept.ids[at], revisions[at], float(similarities[at])) for at in order)
 
 
 def _catch_up(connection: Connection, kept: _Kept, key: tuple[UUID, str, bool], dimensions: int) -> None:
@@ -107,6 +108,8 @@ def _catch_up(connection: Connection, kept: _Kept, key: tuple[UUID, str, bool], 
         return
     made = unpack(b"".join(bytes(row[2]) for row in fresh), len(fresh))
     _make_room(kept, len(fresh), dimensions)
+    if any(ticket_id in kept.places for ticket_id, *_ in fresh):
+        kept.revisions = kept.revisions.copy()  # who reads what was near before reads it with the revision it had
     for (ticket_id, revision, *_), vector in zip(fresh, made, strict=True):
         place = kept.places.get(ticket_id)
         if place is None:

@@ -24,17 +24,26 @@ from desk.tickets.store import Ticket
 from desk.tickets.triage.explaining import Explanation
 from desk.tickets.triage.triaging import NEIGHBOURS, Triage
 
+LABELS = ("category", "priority", "intent")  # of which evidence may name tickets
+
 
 class CitationChanged(DeskError):
     """A source changed between the search and the draft that cites it; the job runs again."""
 
 
 def keep_triage(connection: Connection, ticket: Ticket, found: Triage, model: str) -> bool:
-    """Keep a triage and apply it where its outcome says so; False where the ticket was edited or labelled meanwhile."""
+    """Keep a triage and apply it where its outcome says so and the organization still wants that; False where the
+    ticket was edited or labelled meanwhile."""
     now = _current(connection, ticket)
     if now is None or now.category_by == "person":
         return False
-    found = replace(found, tags=_carried(connection, ticket, found.tags))
+    if found.outcome == "applied" and not _may_apply(connection, ticket, found):
+        found = replace(found, outcome="suggested")
+    found = replace(
+        found,
+        tags=_carried(connection, ticket, found.tags),
+        evidence=_as_it_is(connection, ticket, found.evidence),
+    )
     values = asdict(found) | {"tags": Json(found.tags), "evidence": Json(found.evidence), "model": model}
     _execute(connection, "keep_triage", values, ticket)
     if found.outcome == "applied":
@@ -127,7 +136,8 @@ def keep_explanation(connection: Connection, ticket: Ticket, found: Explanation)
 
 def keep_sentiment(connection: Connection, ticket: Ticket, found: Sentiment, message_seq: int | None = None) -> bool:
     """Keep a sentiment, read from the customer's message `message_seq` (None: from the ticket's own text); raises the
-    ticket to urgent, once in its life, where the organization asks for that."""
+    ticket to urgent, once in its life, where the organization asks for that. False where the ticket was edited
+    meanwhile, or later words were read."""
     now = _current(connection, ticket)
     if now is None:
         return False
@@ -140,7 +150,8 @@ def keep_sentiment(connection: Connection, ticket: Ticket, found: Sentiment, mes
         "escalated": escalate,
         "message_seq": message_seq,
     }
-    _execute(connection, "keep_sentiment", values, ticket)
+    if not _execute(connection, "keep_sentiment", values, ticket):
+        return False  # nor is anybody alarmed by it: that it was escalated would be remembered nowhere
     if escalate:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -179,6 +190,18 @@ def keep_predictions(connection: Connection, organization_id: UUID, found: Seque
     return len(kept)
 
 
+def _may_apply(connection: Connection, ticket: Ticket, found: Triage) -> bool:
+    """Whether the organization lets triage set categories by itself, as of now: it may have thought better of it while
+    the ticket waited or was read."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select triage and triage_applies_above <= %s from organization_settings where organization_id = %s",
+            (found.category_confidence, ticket.organization_id),
+        )
+        row = cursor.fetchone()
+    return bool(row and row[0])
+
+
 def _carried(connection: Connection, ticket: Ticket, tags: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those of `tags` that their tickets carry by a person's choice to this day, with the nearest of these."""
     if not tags:
@@ -197,6 +220,28 @@ def _carried(connection: Connection, ticket: Ticket, tags: list[dict[str, Any]])
         for tag in tags
     ]
     return [tag for tag in shown if tag["ticket_ids"]]
+
+
+def _as_it_is(connection: Connection, ticket: Ticket, evidence: dict[str, Any]) -> dict[str, Any]:
+    """`evidence` without the tickets that are gone, and with the labels of the others as they are: what was learnt may
+    be older than both."""
+    named = {
+        name: shown
+        for name in LABELS
+        if isinstance(shown := evidence.get(name), list) and all("ticket_id" in one for one in shown)
+    }  # rules give words instead
+    ids = sorted({one["ticket_id"] for shown in named.values() for one in shown})
+    if not ids:
+        return evidence
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("desk.tickets", "evidence_now"), {"organization_id": ticket.organization_id, "ids": ids}
+        )
+        now = {ticket_id: dict(zip(LABELS, labels, strict=True)) for ticket_id, *labels in cursor.fetchall()}
+    return evidence | {
+        name: [one | {name: now[one["ticket_id"]][name]} for one in shown if now.get(one["ticket_id"], {}).get(name)]
+        for name, shown in named.items()
+    }
 
 
 def _current(connection: Connection, ticket: Ticket) -> Ticket | None:

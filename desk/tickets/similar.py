@@ -139,9 +139,10 @@ def index(organization_id: UUID | str, run_seconds: float = RUN_SECONDS) -> tupl
         if not rows:
             return done, False
         problems = [(row[0], row[1], vectors.text_of(row[2], row[3])) for row in rows if row[4]]
-        answers = [(row[0], row[5], own_words(row[6]) or row[6].strip()) for row in rows if row[5] is not None]
-        texts = [text for *_, text in (*problems, *answers)]
-        made = embedding.embed([text[: vectors.LONGEST] for text in texts])
+        answers = [(row[0], row[5], row[7], own_words(row[6]) or row[6].strip()) for row in rows if row[5] is not None]
+        made = embedding.embed(
+            [text[: vectors.LONGEST] for text in [one[2] for one in problems] + [one[3] for one in answers]]
+        )
         vectors.keep(organization, [(ticket, revision) for ticket, revision, _ in problems], made[: len(problems)])
         _keep(organization, answers, made[len(problems) :])
         done += len(rows)
@@ -198,14 +199,14 @@ def _as_they_are(
     ]
 
 
-def _unindexed(organization: UUID) -> list[tuple[UUID, int, str, str, bool, int | None, str]]:
+def _unindexed(organization: UUID) -> list[tuple[UUID, int, str, str, bool, int | None, str, str]]:
     with database.transaction(organization) as connection:
         return _rows(connection, organization, BATCH)
 
 
 def _rows(
     connection: Connection, organization: UUID, batch: int
-) -> list[tuple[UUID, int, str, str, bool, int | None, str]]:
+) -> list[tuple[UUID, int, str, str, bool, int | None, str, str]]:
     with connection.cursor() as cursor:
         cursor.execute(
             statement("desk.tickets", "unindexed"),
@@ -214,10 +215,10 @@ def _rows(
         return cursor.fetchall()
 
 
-def _keep(organization: UUID, answers: list[tuple[UUID, int, str]], made: vectors.Vectors) -> None:
+def _keep(organization: UUID, answers: list[tuple[UUID, int, str, str]], made: vectors.Vectors) -> None:
     values = [
-        (organization, ticket, embedding.model_name(), seq, text, vectors.pack(vector))
-        for (ticket, seq, text), vector in zip(answers, made, strict=True)
+        (organization, ticket, embedding.model_name(), seq, text, vectors.pack(vector), md5)
+        for (ticket, seq, md5, text), vector in zip(answers, made, strict=True)
     ]
     values.sort(key=lambda value: value[1])  # two workers lock the same rows in the same order
     if values:

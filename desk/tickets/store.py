@@ -124,8 +124,18 @@ def check_text(field: str, value: str, longest: int) -> None:
     """Raises InvalidInput where Postgres could not store `value` or where it is longer than is sensible."""
     if "\x00" in value:
         raise InvalidInput(f"{field} holds a NUL character")
+    check_half_characters(field, value)
+    check_length(field, value, longest)
+
+
+def check_half_characters(field: str, value: str) -> None:
+    """Raises InvalidInput where `value` holds a lone surrogate, which neither UTF-8 nor a tokenizer can take."""
     if not value.isprintable() and any("\ud800" <= character <= "\udfff" for character in value):
         raise InvalidInput(f"{field} holds half a character (a lone surrogate)")
+
+
+def check_length(field: str, value: str, longest: int) -> None:
+    """Raises InvalidInput where `value` has more than `longest` characters."""
     if len(value) > longest:
         raise InvalidInput(f"{field} has {len(value):,} characters; at most {longest:,} are taken")
 

@@ -1,8 +1,9 @@
 """Figures of an organization per hour: what stood open, how fast answers and solutions came, which targets were met.
 
 Promises: recomputed from the rows, never counted up, so a bucket may be computed twice or late with the same result; a
-figure over nothing is null, not zero. Buckets are full hours of UTC; the one that runs is taken as far as it has come.
-Hours are kept. Days and weeks are worked out when they are asked for, from the rows as well: percentiles do not add up.
+figure over nothing is null, not zero, and so is one whose rows are gone. Buckets are full hours of UTC; the one that
+runs is taken as far as it has come. Hours are kept. Days and weeks are worked out when they are asked for, from the
+rows as well: percentiles do not add up.
 
 Times to answer and to solve are by the wall clock; what targets were met is the clocks' own judgement.
 """
@@ -33,19 +34,22 @@ def bucket_of(instant: datetime, bucket: Bucket = "hour") -> datetime:
     return start - timedelta(days=start.weekday()) if bucket == "week" else start
 
 
-def figures(connection: Connection, organization_id: UUID, start: datetime, end: datetime) -> dict[str, Any]:
-    """The figures from `start` until `end`, as the rows tell them now."""
+def figures(
+    connection: Connection, organization_id: UUID, start: datetime, end: datetime, now: datetime
+) -> dict[str, Any]:
+    """The figures from `start` until `end`, as the rows tell them at `now`. What was open at `end` is null where events
+    since then have been deleted (`keep_events_days`)."""
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
         cursor.execute(
             statement("desk.upkeep", "snapshot"),
-            {"organization_id": organization_id, "bucket_start": start, "bucket_end": end},
+            {"organization_id": organization_id, "bucket_start": start, "bucket_end": end, "now": now},
         )
         return dict(cursor.fetchone() or {})
 
 
 def take(connection: Connection, organization_id: UUID, bucket_start: datetime, now: datetime) -> dict[str, Any]:
     """Compute and keep the figures of the hour that begins at `bucket_start`, as known at `now`."""
-    data = figures(connection, organization_id, bucket_start, min(bucket_start + BUCKET, now))
+    data = figures(connection, organization_id, bucket_start, min(bucket_start + BUCKET, now), now)
     key = {"organization_id": organization_id, "bucket_start": bucket_start, "data": Json(data)}
     with connection.cursor() as cursor:
         cursor.execute(statement("desk.upkeep", "keep_snapshot"), key)
@@ -104,7 +108,7 @@ def read(
             "bucket_start": start,
             "bucket_end": end,
             "computed_at": now,
-            **figures(connection, organization_id, start, end),
+            **figures(connection, organization_id, start, end, now),
         }
         for start, end in zip(starts, ends, strict=True)
     ]

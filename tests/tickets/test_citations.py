@@ -228,6 +228,25 @@ def test_an_edit_that_comes_at_the_same_time_waits_and_marks_the_draft(organizat
     assert ask("select stale from drafts") == [True]
 
 
+def test_a_ticket_that_is_opened_again_at_the_same_time_waits_and_marks_the_draft(
+    organization: UUID, ticket, resolved, owner, ask
+):
+    source, _ = resolved
+    made = ticket("The hub restarts in the night", "The hub restarts each night by itself.")
+    read, body, citations = jobs.draft(organization, made)
+    assert [item["ticket_id"] for item in citations] == [str(source)]
+    open_again = "update tickets set status = 'in_progress' where id = %s"
+    with database.transaction(organization) as connection:
+        results.keep_draft(connection, read, body, citations, reason=None, method="test")
+        with owner.cursor() as cursor:
+            cursor.execute("set lock_timeout = '200ms'")
+            with pytest.raises(psycopg2.errors.LockNotAvailable):
+                cursor.execute(open_again, (source,))
+            cursor.execute("set lock_timeout = 0")
+    ask(open_again, source)
+    assert ask("select stale from drafts where ticket_id = %s", made) == [True]
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     text=st.text(max_size=200)

@@ -188,6 +188,24 @@ def test_bad_input_is_one_line(tmp_path, train, arguments, reason):
     assert reason in str(done.exception)
 
 
+@pytest.mark.parametrize("verb", ["triage", "sentiment"])
+@pytest.mark.parametrize(
+    ("text", "label", "said"),
+    [
+        ("half a \ud800 character", "1", "row 2: text holds half a character"),
+        ("all is well", "1\ud800", "row 2: label holds half a character"),
+        ("all is well", "x" * 1_001, "row 2: label has 1,001 characters"),
+    ],
+)
+def test_half_characters_and_labels_as_long_as_texts_are_named(tmp_path, verb, text, label, said):
+    path = tmp_path / "rows.jsonl"
+    rows = [{"text": "nothing works", "label": "0"}, {"text": text, "label": label}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run(verb, "--train", path, "--test", path, "--text", "text", "--label", "label")
+    assert done.exit_code == 1
+    assert said in str(done.exception)
+
+
 def test_a_label_of_risk_that_is_no_number_is_named(table):
     path = table("train.csv", [{"priority": "1", "met": "yes"}])
     done = run("risk", "--train", path, "--test", path, "--label", "met")

@@ -20,6 +20,7 @@ from desk import database
 from desk.errors import InvalidInput
 from desk.sla.policies import publish
 from desk.sql import statement
+from desk.tickets import findings
 from desk.tickets.risk import forecast, risk_history
 from desk.tickets.risk.prediction import Spell
 from desk.tickets.risk.risk_check import as_of
@@ -150,6 +151,13 @@ def test_the_view_shows_a_score_only_where_it_holds(desk, write, run_jobs):
     assert {row[0] for row in desk.run(None, "select sla_risk_score from ticket_sla where metric <> 'resolution'")} == {
         None
     }
+    with database.transaction(desk.id) as connection:  # nor does what is shown of a ticket
+        found = {name: findings.of(connection, desk.id, made[name])["prediction"] for name in made}
+    assert (found["running"]["probability"], found["running"]["reason"]) == (score, None)
+    assert (found["late"]["probability"], found["late"]["reason"]) == (1, None)
+    for name in ("paused", "stopped"):
+        assert (found[name]["probability"], found[name]["reason"]) == shown[made[name]]
+    assert found["unpredicted"] is None
 
 
 def test_who_switched_predictions_off_gets_none(desk, write, run_jobs, ask, owner):

@@ -61,6 +61,7 @@ def test_columns_become_fields(file):
         ("a,,,asleep,,", "status 'asleep' is none of"),
         ("a,,,,2026-13-01,", "created_at '2026-13-01' is no ISO 8601 instant"),
         ("a,,,,2199-01-01,", "created_at 2199-01-01T00:00:00+00:00 is in the future"),
+        ("a,,,closed,2026-01-01,2199-01-01", "resolved_at 2199-01-01T00:00:00+00:00 is in the future"),
         ("a,,,closed,2026-03-02,2026-03-01", "resolved_at is before created_at"),
         ("a,,,new,2026-03-02,2026-03-03", "resolved_at is given, but status is new"),
         (f"{'a' * 1001},,,,,", "subject has 1,001 characters; at most 1,000 are taken"),

@@ -119,6 +119,8 @@ BAD = [
     ({"sentences": [{"text": "Replace the password by forgotten@page.com", "marks": [1]}]}, "an address"),
     ({"sentences": [{"text": "Our refunds arrive after several working weeks.", "marks": [1]}]}, "do not say"),
     ({"sentences": [{"text": SAID, "marks": [1]}] * 9}, "longer than its passages"),
+    ({"sentences": [{"text": SAID + " \ud800", "marks": [1]}]}, "markup or a mark"),  # no database could store it
+    ({"sentences": [{"text": "Replace the password on the sign-in page of evil.example", "marks": [1]}]}, "an address"),
 ]
 
 
@@ -206,6 +208,20 @@ def test_triage_is_explained_and_the_model_has_a_second_opinion(serve, explain, 
     assert ask("select outcome from triage_results") == ["suggested"]
 
 
+def test_a_retired_category_is_nobodys_second_opinion(serve, explain, organization, ask):
+    text = "The password is rejected, so the customer cannot sign in."
+    server = serve({"category": "billing", "explanation": text})
+    assert [opinion for _, opinion, *_ in explain()] == ["billing"]
+    (made,) = ask("select ticket_id from triage_results")
+    ask("insert into triage_categories (organization_id, name, retired) values (%s, 'billing', true)", organization)
+    _, found = jobs.explanation(organization, made)
+    assert (found.category, found.second_opinion) == ("access", None)
+    assert found.method == f"evidence; {MODEL} was not used: a category that there is not"
+    assert server.asked[-1][1]["response_format"]["json_schema"]["schema"]["properties"]["category"]["enum"] == [
+        "access"
+    ]
+
+
 def test_an_explanation_that_cannot_be_used_gives_way_to_the_evidence(serve, explain, organization, ask):
     server = serve({"category": "hardware", "explanation": "The password is rejected."})
     ((category, opinion, text, method),) = explain()
@@ -291,6 +307,12 @@ def test_the_full_address_of_the_endpoint_is_taken_as_well(monkeypatch):
         ("Hold the button, [admin].", False),
         ("Hold the <b>button</b> for ten seconds.", False),
         ("Hold the button\nfor ten seconds.", False),
+        ("Hold the button for ten seconds at evil.example.", False),
+        ("Hold the button for ten seconds, e.g. with reset for more.", True),
+        ("You are a big fat pig, so go and pay us now.", False),
+        ("For ten, [name].", True),
+        ("Hold the button \ud800 for ten seconds.", False),
+        ("Hold the button \u202efor ten seconds.", False),
         ("x" * 401, False),
         (None, False),
         (["Hold the button"], False),

@@ -91,6 +91,15 @@ def test_any_text_can_be_masked_and_masking_it_twice_changes_nothing(text, names
         ("Kommen Sie in die Lindenstraße 7", "Kommen Sie in die [address]"),
         ("Error E42 on firmware 2.14.1, wait 30 seconds", "Error E42 on firmware 2.14.1, wait 30 seconds"),
         ("Serial ML8-4471-0092 is registered", "Serial [number] is registered"),
+        ("Your new password is Summer24!, change it", "Your new password is [number], change it"),
+        ("Password: sunshine\nThen sign in", "Password: [number]\nThen sign in"),
+        ("The PIN 4821 works", "The PIN [number] works"),
+        ("The access code is `blue-Sky7`.", "The access code is `[number]`."),
+        (
+            "If the password is wrong, or the login to be changed, wait",
+            "If the password is wrong, or the login to be changed, wait",
+        ),
+        ("To reset the password: open the app", "To reset the password: open the app"),
         ("", ""),
     ],
 )
@@ -99,8 +108,32 @@ def test_examples(text, masked):
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "masked"),
+    [
+        ("王小明 <wang@example.com>", "王小明您好，请重启设备", "[name]您好，请重启设备"),
+        ("김민수", "김민수님, 다시 시작하세요", "[name]님, 다시 시작하세요"),
+        ("José Álvarez", "We called Jose\u0301, then A\u0301lvarez", "We called [name], then [name]"),
+        ("Jose\u0301 Álvarez", "We called José, then Álvarez", "We called [name], then [name]"),
+        ("Анна Петрова", "Здравствуйте, Анна, нажмите кнопку", "Здравствуйте, [name], нажмите кнопку"),
+    ],
+)
+def test_names_are_masked_in_any_script_and_form(name, text, masked):
+    assert masking.mask(text, [name]) == masked
+
+
+def test_scripts_without_capitals_are_told_from_those_that_have_them():
+    assert masking.has_capitals("Hold the button 10 seconds – Größe 2, n° 3.")
+    assert masking.has_capitals("Нажмите кнопку")
+    assert not masking.has_capitals("请重启设备")
+    assert not masking.has_capitals("Restart, محمد")
+    assert masking.has_capitals("")
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("Передайте это коду, что Мария поможет", ["Мария"]),
+        ("Ask your contact: Sarah. The engineer – Łukasz – comes", ["Sarah", "Łukasz"]),
         ("Pull it, as Sarah did. Then hold it: I hope Ömer-Karl's box and the USB port work.", ["Sarah", "Ömer"]),
         ("Nobody Knows Nobody", ["Knows", "Nobody"]),
         ("All is well.\nHold it.\n1. Wait", []),

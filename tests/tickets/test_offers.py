@@ -80,11 +80,14 @@ def test_a_hidden_article_is_gone_at_once_and_another_takes_its_place(
     write(organization)
     made = ticket("I forgot my password")
     run_jobs("tickets")
+    assert shown(organization, made)["current"]
     ask(hide)
     assert shown(organization, made)["articles"] == []
+    assert not shown(organization, made)["current"]
     second = write(organization, "second", CALL)
     assert again()
     assert [row["article_id"] for row in shown(organization, made)["articles"]] == [second]
+    assert shown(organization, made)["current"]
 
 
 def test_a_new_article_is_offered_for_a_recent_ticket_that_had_none(organization: UUID, ticket, run_jobs, again, ask):
@@ -240,6 +243,9 @@ def test_before_a_ticket_is_sent_articles_and_an_answer_are_offered_and_nothing_
         "We pulled the tape off the cartridge of order 48-7713 for you.",
         "Pull the tape off the cartridge, and write to ben@example.com if it fails.",
         "Pull the tape off the cartridge, as we did it with Sarah from accounting.",
+        "Sign in to the printer, the password is tape24cartridge, and print again.",
+        "Снимите ленту с картриджа, как сделала Мария из бухгалтерии.",
+        "请像会计部的王小明那样把墨盒上的胶带撕下来然后再装回打印机里面去。",
     ],
 )
 def test_an_answer_with_somebody_in_it_is_told_to_no_stranger(organization: UUID, ticket, run_jobs, answer):

@@ -112,6 +112,26 @@ def test_a_vector_that_was_written_a_moment_ago_is_seen_once_and_a_later_revisio
     assert [near(), near()] == [[(made, 2)]] * 2
 
 
+def test_what_was_near_keeps_the_revision_that_it_was_compared_by(model_dir, organization: UUID, ticket, ask):
+    made = ticket("The printer prints nothing", "The paper stays white.")
+    model = embedding.model_name()
+
+    def vector() -> vectors.Vectors:
+        with database.transaction(organization) as connection:
+            read = store.get(connection, organization, made)
+        text = vectors.text_of(read.subject, read.body)
+        return vectors.of_ticket(organization, made, read.revision, text)
+
+    asked = vector()
+    with database.transaction(organization) as connection:
+        before = problem_vectors.near(connection, organization, model, asked, similar.LEAST)
+        ask("update tickets set body = 'The paper comes out white.' where id = %s", made)
+        vector()
+        after = problem_vectors.near(connection, organization, model, asked, similar.LEAST)
+        assert [(one.revision, one.similarity > 0.999) for one in before] == [(1, True)]
+        assert [(one.revision, one.similarity > 0.999) for one in after] == [(2, False)]
+
+
 def test_a_vector_that_another_process_is_making_is_waited_for_and_not_made_again(
     model_dir, organization: UUID, ticket, monkeypatch
 ):

@@ -225,3 +225,41 @@ def test_an_earlier_reading_that_comes_late_does_not_replace_a_later_one(organiz
         results.keep_sentiment(connection, *later)
         results.keep_sentiment(connection, read, angry, seq)
     assert ask("select label from sentiments") == ["positive"]
+
+
+def test_an_earlier_reading_that_comes_late_escalates_nothing(organization: UUID, ticket, ask):
+    ask("update organization_settings set escalate_angry_above = 0.5")
+    made = ticket("A question", "How do I export my history?")
+    say(organization, made, ANGRY)
+    earlier = jobs.mood(organization, made)
+    say(organization, made, "Everything works now, thank you so much for your great help!")
+    later = jobs.mood(organization, made)
+    with database.transaction(organization) as connection:
+        assert results.keep_sentiment(connection, *later)
+        assert not results.keep_sentiment(connection, *earlier)
+    assert ask("select priority from tickets") == ["medium"]
+    assert ask("select count(*) from audit_log") == [0]
+    say(organization, made, ANGRY)
+    for _ in range(2):  # once in its life, whatever a person makes of it
+        with database.transaction(organization) as connection:
+            results.keep_sentiment(connection, *jobs.mood(organization, made))
+        ask("update tickets set priority = 'low'")
+    assert ask("select action from audit_log") == ["escalated"]
+
+
+def test_a_threshold_of_nothing_escalates_nobody_who_is_not_angry(organization: UUID, ticket, run_jobs, ask):
+    ask("update organization_settings set escalate_angry_above = 0, triage = false, suggest = false, draft = false")
+    angry = ticket("You owe me an answer", ANGRY)
+    ticket("Thank you", "Everything works now, thank you so much for your great help!")
+    ticket("ok")
+    run_jobs("tickets")
+    assert ask("select id from tickets where priority = 'urgent'") == [angry]
+
+
+def test_who_switches_moods_off_while_tickets_wait_has_none_escalated(organization: UUID, ticket, run_jobs, ask):
+    ask("update organization_settings set escalate_angry_above = 0.5, triage = false, suggest = false, draft = false")
+    ticket("You owe me an answer", ANGRY)
+    ask("update organization_settings set sentiment = false")
+    run_jobs("tickets")
+    assert ask("select priority from tickets") == ["medium"]
+    assert ask("select count(*) from audit_log") == [0]

@@ -87,6 +87,56 @@ def test_an_internal_note_is_no_resolution_and_a_later_answer_takes_the_place_of
         assert [one.resolution for one in similar.to_text(organization, "printer gives white paper")] == [answer]
 
 
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ("update ticket_messages set is_public = false where body like 'Call Ida%%'", "Try another cable."),
+        ("delete from ticket_messages where body like 'Call Ida%%'", "Try another cable."),
+        ("update ticket_messages set body = 'Call the shop.' where body like 'Call Ida%%'", "Call the shop."),
+        ("delete from ticket_messages", None),
+    ],
+)
+def test_an_answer_that_is_withdrawn_deleted_or_edited_later_is_not_shown_any_more(
+    change, left, ticket, resolve, run_jobs, organization, ask
+):
+    printer = ticket("The printer prints nothing", "The paper stays white.")
+    resolve(printer, "Try another cable.", "Call Ida Holm on 020 7946 0958.")
+    run_jobs("tickets")
+    asked = "printer gives white paper"
+    assert [one.resolution for one in similar.to_text(organization, asked)] == ["Call Ida Holm on 020 7946 0958."]
+    ask(change)
+    assert [one.resolution for one in similar.to_text(organization, asked)] == [None]
+    run_jobs("tickets")
+    assert [one.resolution for one in similar.to_text(organization, asked)] == [left]
+
+
+def test_an_answer_that_is_withdrawn_while_it_is_indexed_is_not_kept(ticket, resolve, organization, ask, monkeypatch):
+    printer = ticket("The printer prints nothing", "The paper stays white.")
+    resolve(printer, "Call Ida Holm on 020 7946 0958.")
+    embed = embedding.embed
+
+    def withdrawn_meanwhile(texts: list[str]):
+        ask("update ticket_messages set is_public = false")
+        return embed(texts)
+
+    monkeypatch.setattr(embedding, "embed", withdrawn_meanwhile)
+    assert similar.index(organization) == (1, False)
+    assert ask("select count(*) from ticket_resolutions") == [0]
+
+
+def test_a_deleted_ticket_or_organization_sends_no_message_for_its_answers(
+    ticket, resolve, run_jobs, organization, ask
+):
+    for number in range(2):
+        resolve(ticket(f"The printer prints nothing {number}"), "Try another cable.")
+    run_jobs("tickets")
+    (one, _) = ask("select id from tickets")
+    ask("delete from tickets where id = %s", one)
+    assert ask("select count(*) from ticket_resolutions") == [1]
+    ask("delete from organizations where id = %s", organization)
+    assert ask("select count(*) from dramatiq.queue where state = 'queued'") == [0]
+
+
 def test_who_looks_for_answers_finds_answered_tickets_alone_and_new_ones_at_once(
     ticket, resolve, run_jobs, organization
 ):

@@ -8,10 +8,10 @@ import pytest
 from builders import new_organization
 
 from desk import database
-from desk.tickets import imports, jobs
+from desk.tickets import imports, jobs, results, store
 from desk.tickets.triage.classifier import Classifier
 from desk.tickets.triage.examples import Examples
-from desk.tickets.triage.triaging import triage
+from desk.tickets.triage.triaging import Triage, triage
 
 RESULT = "select outcome, category, category_confidence, reason, evidence, calibrated from triage_results"
 CARDS = ["My card has not arrived", "Where is my new card?", "The card was never delivered", "Card still not here"]
@@ -114,6 +114,31 @@ def test_an_edit_during_the_job_leaves_the_result_to_the_next_one(
     monkeypatch.setattr(jobs, "triage", edit_meanwhile)
     run_jobs("tickets")
     assert ask("select revision, category from triage_results") == [(2, "refund")]
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "outcome", "category"),
+    [
+        ("triage_applies_above = 0.9", "applied", "delivery"),
+        ("triage_applies_above = 0.95", "suggested", None),
+        ("triage_applies_above = null", "suggested", None),
+        ("triage = false", "suggested", None),
+    ],
+)
+def test_who_switches_applying_off_while_a_ticket_is_read_gets_a_suggestion(
+    organization: UUID, ticket, ask, meanwhile, outcome, category
+):
+    ask("update organization_settings set triage_applies_above = 0.8")
+    made = ticket("My card has not arrived")
+    found = Triage("applied", "", "", True, category="delivery", category_confidence=0.9)
+    with database.transaction(organization) as connection:
+        read = store.get(connection, organization, made)
+    ask(f"update organization_settings set {meanwhile}")
+    with database.transaction(organization) as connection:
+        assert results.keep_triage(connection, read, found, "model")
+    assert ask("select outcome, category from triage_results") == [(outcome, "delivery")]
+    assert ask("select category from tickets") == [category]
+    assert ask("select count(*) from audit_log") == [int(outcome == "applied")]
 
 
 def test_an_empty_ticket_and_one_of_log_lines_are_survived(model_dir, labelled, ticket, run_jobs, ask):

@@ -90,6 +90,25 @@ def test_the_stored_model_answers_with_its_version_and_evidence(learnt, ticket, 
     assert {known[item["ticket_id"]] for item in evidence["category"]} == {"delivery"}
 
 
+def test_evidence_names_tickets_that_are_there_with_their_labels_as_they_are(learnt, ticket, run_jobs, ask):
+    evidence = "select evidence -> 'category' from triage_results where ticket_id = %s"
+    first = ticket("Nothing arrived, where is my package?")
+    run_jobs("tickets")  # this worker has the model by now
+    (before,) = ask(evidence, first)
+    deleted, corrected, unlabelled, *_ = [item["ticket_id"] for item in before]
+    ask("delete from tickets where id = %s", deleted)
+    ask("update tickets set category = 'refund' where id = %s", corrected)
+    ask("update tickets set category = null, category_by = null where id = %s", unlabelled)
+    ask("delete from dramatiq.queue")  # it has not learnt that yet
+    again = ticket("Nothing arrived, where is my package?")
+    run_jobs("tickets")
+    (after,) = ask(evidence, again)
+    labels = {item["ticket_id"]: item["category"] for item in after}
+    assert labels.keys() == {item["ticket_id"] for item in before} - {deleted, unlabelled}
+    assert labels.pop(corrected) == "refund"
+    assert set(labels.values()) == {"delivery"}
+
+
 def test_it_learns_again_when_a_twentieth_is_new_and_not_before(learnt, label, run_jobs, ask):
     label("delivery", 19, after=EACH)
     assert ask(SENT) == [0]

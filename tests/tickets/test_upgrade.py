@@ -12,7 +12,7 @@ from desk import database
 from desk.settings import settings
 from desk.tickets.offers import offering
 
-LATER = ("0038", "0039", "0044")
+LATER = ("0038", "0039", "0044", "0051", "0052")
 
 
 def test_what_was_offered_before_is_still_offered(server, monkeypatch, tmp_path: Path):
@@ -108,4 +108,44 @@ def test_whose_tags_they_are_is_told_of_what_was_there_before(server, monkeypatc
             }
             cursor.execute("select subject, labelled_at from tickets order by subject")
             assert cursor.fetchall() == labelled
+        owner.close()
+
+
+def test_answers_that_were_withdrawn_or_edited_before_are_forgotten(server, monkeypatch, tmp_path: Path):
+    before = tmp_path / "before"
+    before.mkdir()
+    for path in installing.MIGRATIONS.glob("*.sql"):
+        if path.name < "0052":
+            shutil.copy(path, before)
+    with fresh_database(server, "template1") as name:
+        with monkeypatch.context() as older:
+            older.setattr(installing, "MIGRATIONS", before)
+            installing.install(server.url(database=name))
+        owner = psycopg2.connect(server.url(database=name))
+        owner.autocommit = True
+        organization = new_organization(owner, "Acme")
+        with owner.cursor() as cursor:
+            for subject, body, is_public, kept in (
+                (
+                    "as it was",
+                    "Hello Ida,\n\n  pull the tape off.  \n\n-- \nAnna",
+                    True,
+                    "Hello Ida,\n\npull the tape off.",
+                ),
+                ("edited", "Try another cable.", True, "Call Ida Holm."),
+                ("withdrawn", "Call Ida Holm.", False, "Call Ida Holm."),
+            ):
+                cursor.execute(
+                    "with t as (insert into tickets (organization_id, subject, status)"
+                    "           values (%s, %s, 'resolved') returning *),"
+                    " m as (insert into ticket_messages (organization_id, ticket_id, author_kind, body, is_public)"
+                    "       select organization_id, id, 'agent', %s, %s from t returning *)"
+                    " insert into ticket_resolutions (organization_id, ticket_id, model, message_seq, text, vector)"
+                    " select organization_id, ticket_id, 'a model', seq, %s, '\\x0000' from m",
+                    (organization, subject, body, is_public, kept),
+                )
+        installing.install(server.url(database=name))
+        with owner.cursor() as cursor:
+            cursor.execute("select subject from tickets where id in (select ticket_id from ticket_resolutions)")
+            assert cursor.fetchall() == [("as it was",)]
         owner.close()

@@ -11,6 +11,7 @@ from sla_desk import POLICY, Desk
 from typer.testing import CliRunner
 
 import actors.upkeep
+import schedules
 from app.commands.tickets import app
 from app.web.application import build
 from desk import database
@@ -133,6 +134,29 @@ def test_hours_that_were_missed_are_made_up_for(organization: UUID, ask):
     assert ask("select count(*) from metric_snapshots") == [7 + 7 * 24 + 1]
 
 
+def test_a_ticket_whose_creation_was_corrected_is_counted_since_then(organization: UUID, at, ask):
+    at(0, (90, "status", "accepted"))
+    at(-5 * 60)
+    moved = at(30)
+    ask("update tickets set created_at = %s where id = %s", HOUR - timedelta(hours=2), moved)
+    assert take(organization, HOUR - timedelta(hours=1))["tickets_by_status"] == {"new": 2}
+    assert take(organization)["tickets_by_status"] == {"new": 3}
+
+
+def test_what_is_committed_just_after_the_full_hour_is_in_the_figures_of_its_hour(organization: UUID, ask):
+    minute = int(schedules.TIMETABLE[actors.upkeep.snapshot_metrics].split()[0])
+    ticks = [HOUR + timedelta(hours=number, minutes=minute, seconds=1) for number in range(3)]
+    commit = HOUR + timedelta(hours=1, seconds=30)  # of a ticket that was made a second before the hour's end
+    for now in sorted([*ticks, commit]):
+        if now == commit:
+            made = HOUR + timedelta(minutes=59, seconds=59)
+            ask("insert into tickets (organization_id, subject, created_at) values (%s, 'x', %s)", organization, made)
+        else:
+            with database.transaction(organization) as connection:
+                snapshot.take_current(connection, organization, now)
+    assert ask("select data -> 'created' from metric_snapshots where bucket_start = %s", HOUR) == [1]
+
+
 def test_days_and_weeks_are_worked_out_from_the_raw_times(organization: UUID, ask):
     monday = HOUR.replace(hour=0)  # 2 March 2026
     for minutes in range(1, 21):
@@ -154,6 +178,26 @@ def test_days_and_weeks_are_worked_out_from_the_raw_times(organization: UUID, as
     assert (days[0]["created"], days[0]["first_response_seconds_p50"]) == (0, None)
     assert [row["bucket_start"] for row in weeks] == [monday + timedelta(days=7), monday]
     assert weeks[1]["first_response_seconds_p95"] == pytest.approx(19.05 * 60)
+
+
+def test_what_was_open_before_the_events_that_are_left_is_null_and_not_guessed(organization: UUID, at, ask):
+    day = timedelta(days=1)
+    at(0, (24 * 60, "status", "accepted"), (5 * 24 * 60, "status", "resolved"))
+    now = HOUR + 8 * day
+
+    def days() -> list[dict]:
+        with database.transaction(organization) as connection:
+            return snapshot.read(connection, organization, "day", 9, now)
+
+    whole = days()
+    assert [row["tickets_by_status"] for row in whole] == [{"resolved": 1}] * 4 + [{"accepted": 1}] * 4 + [{"new": 1}]
+    ask("delete from ticket_events where at < %s", HOUR + 3 * day)  # as clean_events does
+    assert [row["tickets_by_status"] for row in days()] == [{"resolved": 1}] * 4 + [None] * 5
+    assert [row["created"] for row in days()] == [row["created"] for row in whole]
+    ask("delete from ticket_events")
+    assert [row["tickets_by_status"] for row in days()] == [{"resolved": 1}] * 2 + [None] * 7
+    at(9 * 24 * 60)
+    assert take(organization, HOUR + 9 * day, now + 2 * day)["tickets_by_status"] == {"resolved": 1, "new": 1}
 
 
 def test_command_and_api_read_what_the_tick_has_kept(organization: UUID, ticket, run_jobs, ask):

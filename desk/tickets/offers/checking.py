@@ -10,15 +10,19 @@ from collections.abc import Iterable
 from desk.errors import DeskError
 from desk.tickets.offers.masking import MASKS
 
-LEAST_SHARE = 0.6  # of a sentence's longer words that must be in the sources
+LEAST_SHARE = 0.6  # of a sentence's longer words that must be in the sources; of all, where none is longer
 LONGEST = 400  # characters of a sentence
 
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _ADDRESS = re.compile(
-    r"[\w.+-]+@[\w.-]+\w|(?:\b[a-z][a-z0-9+.-]*://|\bwww\.)\S+|\b[\w-]+(?:\.[\w-]+)+/\S*", re.IGNORECASE
+    r"[\w.+-]+@[\w.-]+\w|(?:\b[a-z][a-z0-9+.-]*://|\bwww\.)\S+|\b[\w-]+(?:\.[\w-]+)+/\S*"
+    r"|\b[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}\b",  # a host by itself: mail programs make a link of it
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]{4,}")
-_MARKUP = re.compile(r"\[\d+\]|\]\(|<\w|[\x00-\x1f\x7f]")
+_SHORT_WORD = re.compile(r"[^\W\d_]+")
+# Beside markup what no text is made of: control characters, half characters, and what turns the direction of reading.
+_MARKUP = re.compile(r"\[\d+\]|\]\(|<\w|[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _BRACKETS = re.compile(r"\[[^\]]*\]")
 _STEM = 5  # letters that two forms of a word share
 
@@ -46,8 +50,9 @@ def check(sentence: object, sources: Iterable[str], *, least_share: float = LEAS
         raise NotUsable("a number that is in no source")
     if any(address.rstrip(".,;:!?)") not in source for address in _ADDRESS.findall(text)):
         raise NotUsable("an address that is in no source")
-    stems = {word.lower()[:_STEM] for word in _WORD.findall(source)}
-    words = [word.lower()[:_STEM] for word in _WORD.findall(text)]
+    longer = _WORD if _WORD.search(text) else _SHORT_WORD  # where there are none, the others must be in the sources
+    stems = {word.lower()[:_STEM] for word in longer.findall(source)}
+    words = [word.lower()[:_STEM] for word in longer.findall(text)]
     if words and sum(word in stems for word in words) / len(words) < least_share:
         raise NotUsable("a sentence that its sources do not say")
     return text

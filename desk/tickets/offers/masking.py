@@ -6,6 +6,7 @@ a title; a name in mid-sentence that nobody told of is not found.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 
 import phonenumbers
@@ -23,6 +24,14 @@ _REFERENCE = re.compile(
     r"(\s+(?:no|nr|number|id|code)\b)?([\s.:#-]+)((?=[\w/-]*\d)[\w/-]{3,})",
     re.IGNORECASE,
 )
+_SECRET = re.compile(
+    r"\b((?:pass(?:word|code|phrase|wort)|kennwort|pin|otp|token|secret|login|user[ -]?(?:name|id)|api[ -]?key"
+    r"|(?:access|security|licen[cs]e)[ -](?:key|code))[ \t]*(?:\b(?:is|was|to|ist)\b|[:=])[ \t]*:?[ \t]*)(\S+)",
+    re.IGNORECASE,
+)
+_PIN = re.compile(r"\b((?:pin|otp|passcode)[ \t]+)\d{4,}\b", re.IGNORECASE)
+_LIKE_A_SECRET = re.compile(r"[^\W\d]\S*\d|\d\S*[^\W\d]|\d{4}|[!#$%&*+=@^~|<>]\w|[a-z][A-Z]")
+_PUNCTUATION = "\"'“”‘’`.,;:?()"
 _NUMBER = re.compile(r"#\s?\w*\d[\w/-]*|(?<![\w.])[+(]?\d(?:[ ./()\u00a0\u2010-\u2015-]{0,2}\d){5,}(?!\w)")
 _CODE = re.compile(r"\+?\b(?=(?:[A-Za-z_/-]*\d){5})[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+)*\b")
 _STREET = re.compile(
@@ -37,7 +46,8 @@ _GREETED = re.compile(
     r"|Hallo|Liebe|Lieber|Regards|Sincerely|Cheers|My name is|This is|I am|I'm)\b([.,]?[ \t]+)"
     r"((?!I\b)[^\W\d_a-z][\w'’-]+(?:[ \t]+[^\W\d_a-z][\w'’-]+){0,2})"
 )
-_MID_SENTENCE = re.compile(r"(?<=[\w,;'’)-])[ \t]+[\"'“‘(]?(?!I\b)([^\W\d_a-z][^\W\d_]*[a-zß-ÿ][^\W\d_]*)")
+_MID_SENTENCE = re.compile(r"(?<=[\w,;:'’)–—-])[ \t]+[\"'“‘«„(]?(?!I\b)([^\W\d_]+)")
+_WITHOUT_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # Chinese, Japanese; Korean joins particles
 _NAME_WORD = re.compile(r"[^\W\d_][^\W_]*(?:['’-][^\W\d_]+)*")
 # What follows a greeting with a capital, or stands in a sender's name, and is nobody's name.
 _NO_NAMES = frozenset((
@@ -48,8 +58,8 @@ _NO_NAMES = frozenset((
 
 
 def mask(text: str, names: Iterable[str] = ()) -> str:
-    """`text` without e-mail addresses, phone numbers, numbers of six digits and more, references, links that carry a
-    token, postal addresses and names.
+    """`text` without e-mail addresses, phone numbers, numbers of six digits and more, references, what is given as a
+    password, links that carry a token, postal addresses and names.
 
     `names` are people's, as a ticket has them: `Ida Holm <ida@example.com>`, `ida.holm`. Masking what is masked changes
     nothing.
@@ -67,6 +77,8 @@ def _once(text: str, names: Iterable[re.Pattern[str]]) -> str:
     for pattern in names:
         text = _outside(pattern, text, lambda found: "[name]")
     text = _outside(_GREETED, text, _greeted)
+    text = _outside(_SECRET, text, _secret)
+    text = _outside(_PIN, text, lambda found: f"{found[1]}[number]")
     text = _outside(_STREET, text, lambda found: "[address]")
     text = _outside(_POSTCODE, text, lambda found: "[address]")
     text = _outside(_IBAN, text, lambda found: "[number]" if _digits(found[0]) >= 6 else found[0])
@@ -93,8 +105,14 @@ def email_of(name: str) -> str | None:
 
 
 def capitalized(text: str) -> list[str]:
-    """Words with a capital in mid-sentence, each once: names of people among them, and of products."""
-    return list(dict.fromkeys(_MID_SENTENCE.findall(text)))
+    """Words with a capital in mid-sentence, in any script, each once: names of people among them, and of products."""
+    words = dict.fromkeys(_MID_SENTENCE.findall(text))
+    return [word for word in words if word[0] != word[0].lower() and any(map(str.islower, word))]
+
+
+def has_capitals(text: str) -> bool:
+    """Whether `text` is in scripts that write names with a capital, all of it; in others nobody can tell them."""
+    return all(letter.lower() != letter.upper() for letter in text if letter.isalpha() and letter not in "ªº")
 
 
 def name_words(name: str) -> list[str]:
@@ -108,15 +126,20 @@ def name_words(name: str) -> list[str]:
 
 
 def _of_names(names: Iterable[str]) -> list[re.Pattern[str]]:
-    """As whole words, with a capital: "will" is a verb, "Will" may be a customer."""
+    """As whole words, with a capital: "will" is a verb, "Will" may be a customer. Where words have no spaces between
+    them, wherever they stand."""
     found: dict[str, None] = {}
     for name in names:
-        for word in name_words(name):
-            found.update(dict.fromkeys((word.capitalize(), word.upper(), word if word[0].isupper() else word.title())))
+        for word in name_words(unicodedata.normalize("NFC", name)):
+            forms = (word.capitalize(), word.upper(), word if word[0].isupper() else word.title())
+            found.update(dict.fromkeys(unicodedata.normalize(form, each) for each in forms for form in ("NFC", "NFD")))
     ordered = sorted(found, key=lambda word: (-len(word), word))
-    if not ordered:
-        return []
-    return [re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, ordered)) + r")(?!\w)")]
+    joined = [word for word in ordered if _WITHOUT_SPACES.search(word)]
+    whole = [word for word in ordered if word not in joined]
+    patterns = [re.compile("|".join(map(re.escape, joined)))] if joined else []
+    if whole:
+        patterns.append(re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, whole)) + r")(?!\w)"))
+    return patterns
 
 
 def _outside(pattern: re.Pattern[str], text: str, replace: Callable[[re.Match[str]], str]) -> str:
@@ -144,6 +167,17 @@ def _link(found: re.Match[str]) -> str:
     secret = "@" in host or any(sign in rest for sign in "?#=;%")
     long_part = any(len(part) >= 16 and _digits(part) >= 2 for part in re.split(r"[/.,_-]", path))
     return "[link]" if secret or long_part or _digits(path) >= 4 else url
+
+
+def _secret(found: re.Match[str]) -> str:
+    """What is wrong is no password; what ends the line after "password:" is one, whatever it looks like."""
+    start, given = found[1], found[2]
+    secret = given.strip(_PUNCTUATION)
+    ends_line = not found.string[found.end() :].split("\n", 1)[0].strip()
+    if not secret or not (_LIKE_A_SECRET.search(secret) or (start.rstrip()[-1] in ":=" and ends_line)):
+        return found[0]
+    before, _, after = given.partition(secret)
+    return f"{start}{before}[number]{after}"
 
 
 def _greeted(found: re.Match[str]) -> str:

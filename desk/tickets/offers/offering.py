@@ -47,17 +47,19 @@ def suggestions(connection: Connection, organization_id: UUID, ticket_id: UUID |
     key = {"organization_id": organization_id, "ticket_id": ticket.id}
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
         cursor.execute(
-            "select made_at, ticket_revision from suggestion_runs"
+            "select made_at, ticket_revision, articles from suggestion_runs"
             " where organization_id = %(organization_id)s and ticket_id = %(ticket_id)s",
             key,
         )
-        run = cursor.fetchone() or {"made_at": None, "ticket_revision": None}
+        run = cursor.fetchone() or {"made_at": None, "ticket_revision": None, "articles": 0}
         cursor.execute(statement("desk.tickets.offers", "suggestions"), key)
         found = [dict(row) for row in cursor.fetchall()]
     return {
         "ticket_id": ticket.id,
         "made_at": run["made_at"],
-        "current": run["ticket_revision"] == ticket.revision and all(row["current"] for row in found),
+        "current": run["ticket_revision"] == ticket.revision
+        and len(found) == run["articles"]  # one that was hidden or deleted is left out
+        and all(row["current"] for row in found),
         "articles": found,
     }
 

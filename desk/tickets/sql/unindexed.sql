@@ -3,7 +3,8 @@
 select newest.id, newest.revision, newest.subject, newest.body,
        problem.ticket_id is null as lacks_problem,
        case when solution.message_seq is distinct from answer.seq then answer.seq end as seq,
-       case when solution.message_seq is distinct from answer.seq then answer.body end as answer
+       case when solution.message_seq is distinct from answer.seq then answer.body end as answer,
+       md5(answer.body) as answer_md5
   from (select id, revision, subject, body, resolved_at
           from tickets
          where organization_id = %(organization_id)s and resolved_at is not null

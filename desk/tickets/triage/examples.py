@@ -31,14 +31,13 @@ KEPT = 16  # organizations of which a process keeps what it knows: some 40 MB ea
 @dataclass(frozen=True)
 class Learnt:
     """The stored models of an organization that have no fit of a process in their place, each with the ids of the
-    tickets that it counts, in its order; `intents_in_use` are those that people still give to these tickets."""
+    tickets that it counts, in its order."""
 
     version: tuple[Any, ...] = ()
     by_tag: TagModel | None = None
     tag_ids: list[str] = field(default_factory=list)
     by_intent: Classifier | None = None
     intent_ids: list[str] = field(default_factory=list)
-    intents_in_use: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -147,7 +146,7 @@ def _learnt(organization_id: UUID, active: dict[str, int], known: Learnt) -> Lea
     version = tuple((what, active.get(what)) for what in ("tags", "intent"))
     if known.version == version or (not known.version and not {"tags", "intent"} & active.keys()):
         return known
-    by_tag, by_intent, intents = None, None, frozenset[str]()
+    by_tag, by_intent = None, None
     tag_ids: list[str] = []
     intent_ids: list[str] = []
     with database.transaction(organization_id) as connection:
@@ -159,9 +158,7 @@ def _learnt(organization_id: UUID, active: dict[str, int], known: Learnt) -> Lea
             read = _read(connection, organization_id, "intent", active["intent"], Classifier.loads)
             if read:
                 intent_ids, by_intent = [str(ticket_id) for ticket_id in read[0].ticket_ids], read[1]
-                now = triage_models.as_labelled_now(connection, organization_id, intent_ids)
-                intents = frozenset(intent for *_, intent in now.values() if intent)
-    return Learnt(version, by_tag, tag_ids, by_intent, intent_ids, intents)
+    return Learnt(version, by_tag, tag_ids, by_intent, intent_ids)
 
 
 def _fitted(organization_id: UUID, known: Examples | None) -> Examples:

@@ -121,6 +121,13 @@ def withdraw(found: Triage, reason: str) -> Triage:
     return replace(found, outcome="abstained", reason=reason, category=None, category_confidence=None)
 
 
+def withdraw_intent(found: Triage) -> Triage:
+    """The same without its intent, which nobody uses any more."""
+    reason = f"the likeliest intent, {found.intent}, is not in use any more"
+    evidence = {name: value for name, value in found.evidence.items() if name != "intent_words"}
+    return replace(found, intent=None, intent_confidence=None, evidence=evidence | {"intent": reason})
+
+
 def _category(
     text: str, vector: Vectors, examples: Examples, applies_above: float | None, suggest_from: float
 ) -> Triage:
@@ -200,8 +207,6 @@ def _learnt_intent(found: Triage, text: str, vector: Vectors, learnt: Learnt, mo
         found.evidence["intent"] = f"{STRANGE} (nearest {answer.similarity:.2f})"
     elif answer.confidence < SUGGEST_FROM:
         found.evidence["intent"] = f"undecided between {answer.label} and {answer.runner_up}"
-    elif answer.label not in learnt.intents_in_use:
-        found.evidence["intent"] = f"the likeliest intent, {answer.label}, is not in use any more"
     else:
         found.intent, found.intent_confidence = answer.label, answer.confidence
         found.evidence["intent"] = [

@@ -3,11 +3,21 @@
 --
 -- What was open, and whose, at the end of the bucket is worked back from the tickets as they are and the changes since:
 -- the first change after that instant tells what held before it. So a bucket may be computed at any later time, twice, with
--- the same result. A figure over nothing is null.
-with later as (
+-- the same result. A figure over nothing is null, and so is what was open at an instant whose later changes are not all there any
+-- more (clean_events): each ticket's first event is its creation, so a ticket older than the first event has lost some. What
+-- happened within the last day is never deleted.
+with first_event as (
+    select coalesce(min(at), 'infinity') as at from ticket_events where organization_id = %(organization_id)s
+), told as (
+    select %(bucket_end)s >= %(now)s - interval '1 day' or %(bucket_end)s >= f.at
+           or not exists (select from tickets t where t.organization_id = %(organization_id)s and t.created_at < f.at) as all_of_it
+      from first_event f
+), later as (
+    -- Not the creation: a ticket's created_at may have been corrected since to before it.
     select distinct on (ticket_id, kind) ticket_id, kind, old_value
       from ticket_events
-     where organization_id = %(organization_id)s and at >= %(bucket_end)s and kind in ('status', 'priority', 'assignee')
+     where organization_id = %(organization_id)s and at >= %(bucket_end)s
+       and (kind in ('priority', 'assignee') or kind = 'status' and old_value is not null)
      order by ticket_id, kind, at, id
 ), standing as (
     select case when s.ticket_id is null then t.status else s.old_value end as status,
@@ -18,6 +28,7 @@ with later as (
       left join later p on p.ticket_id = t.id and p.kind = 'priority'
       left join later a on a.ticket_id = t.id and a.kind = 'assignee'
      where t.organization_id = %(organization_id)s and t.created_at < %(bucket_end)s
+       and (select all_of_it from told)
 ), first_responses as (
     select count(*), percentile_cont(array[0.5, 0.95]) within group (
                order by extract(epoch from first_response_at - created_at)::double precision) as p
