@@ -1,11 +1,15 @@
 """At most so many messages of one key run at once, in all processes together."""
 
 from threading import Barrier, BrokenBarrierError, Lock
+from uuid import uuid4
 
 import dramatiq
+import pytest
 from workers import until, work_off, working
 
 from pgbroker import PostgresBroker
+from pgbroker.claim import Claims
+from pgbroker.connections import Line
 from pgbroker.middleware import Retries
 
 
@@ -111,3 +115,63 @@ def test_a_worker_without_the_actor_finds_limited_messages_of_others(broker, url
     limited.send("x")
     work_off(broker)
     assert len(look.finished) == 1
+
+
+@pytest.fixture
+def claimed(broker):
+    """The actors of so many messages, claimed one by one: as by a worker whose threads are all busy but one."""
+    line = Line(broker.connections)
+
+    def claim(how_many):
+        broker.register_actors()
+        claims = Claims(line)
+        claims.add("default", limited=True)
+        taken = [row for _ in range(how_many) for row in claims.take({"default": 1}, str(uuid4()))]
+        names = {row["message_id"]: row["actor_name"] for row in broker.connections.records(
+            "select message_id::text, actor_name from dramatiq.queue")}  # fmt: skip
+        return [names[row[0]] for row in taken]
+
+    yield claim
+    line.close()
+
+
+def declare_many(broker):
+    """An actor whose limit leaves room for many, and one without a limit."""
+
+    @dramatiq.actor(broker=broker, run_at_most=50)
+    def export():
+        pass
+
+    @dramatiq.actor(broker=broker)
+    def free():
+        pass
+
+    return export, free
+
+
+def test_a_backlog_with_a_limit_starves_no_message_without_one(broker, claimed):
+    export, free = declare_many(broker)
+    broker.send_many([export.message() for _ in range(20)])
+    broker.send_many([free.message() for _ in range(4)])
+    first = claimed(10)
+    assert (first.count("free"), first.count("export")) == (4, 6)
+
+
+def test_priority_goes_before_limits(broker, claimed):
+    export, free = declare_many(broker)
+    broker.send_many([export.message() for _ in range(5)])
+    broker.send_many([free.message_with_options(priority=-1) for _ in range(5)])
+    broker.send_many([export.message_with_options(priority=-2) for _ in range(5)])
+    assert claimed(15) == ["export"] * 5 + ["free"] * 5 + ["export"] * 5
+
+
+def test_of_several_keys_the_oldest_message_is_first(broker, claimed):
+    export, _ = declare_many(broker)
+
+    @dramatiq.actor(broker=broker, run_at_most=50)
+    def report():
+        pass
+
+    report.send()
+    broker.send_many([export.message() for _ in range(20)])
+    assert claimed(1) == ["report"]
