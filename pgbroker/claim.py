@@ -21,7 +21,7 @@ from pgbroker.statements import sql
 
 SHORTEST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 1.0
-LONGEST_LIMITED_PAUSE_SECONDS = 0.25  # a limit may be lifted by a finish elsewhere, which rings for nobody
+LONGEST_LIMITED_PAUSE_SECONDS = 0.25  # a limit may be lifted by a finish in another process, which rings for nobody
 MOST_KEYS = 50  # run keys that one claim looks at
 AGE_CLAIMS_OF_ONE_TENANT = 3
 

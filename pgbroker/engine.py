@@ -314,10 +314,10 @@ class Engine:
 
     def _message(self, row: tuple[Any, ...], process_id: str, now: float) -> LeasedMessage | None:
         """The claimed row as a message; None where it cannot be one and is a dead letter now."""
-        message_id, queue_name, text, token, deliveries, retries, deaths, is_cancelled, _, _, priority, _, _ = row
-        lease = Lease(
-            token, process_id, deliveries, retries, deaths, is_cancelled, now, (priority, next(self._sequence))
-        )
+        message_id, queue_name, text, token, deliveries, retries, deaths, is_cancelled = row[:8]
+        limited, priority = row[10:12]
+        order = (priority, next(self._sequence))
+        lease = Lease(token, process_id, deliveries, retries, deaths, is_cancelled, limited, now, order)
         problem: str | None = None
         error: Exception | None = None
         try:
@@ -458,6 +458,8 @@ class Engine:
             for message in messages:
                 self._held.pop(message.lease.token, None)
             self._pace.note(len(messages), now)
+            if limited := {message.queue_name for message in messages if message.lease.limited}:
+                self.look_now(limited)  # the next with its key may run
             if self._short_of_room and self._has_room(now):
                 self._short_of_room = False
                 self._wake_lookout()

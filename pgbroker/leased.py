@@ -57,6 +57,7 @@ class Lease:
     retries: int
     deaths: int
     cancelled: bool  # somebody asked for it before it was claimed
+    limited: bool  # it has a run key
     claimed_at: float  # on the monotonic clock
     order: tuple[int, int]  # its priority, then when it was claimed: smaller runs first
 

@@ -175,3 +175,15 @@ def test_of_several_keys_the_oldest_message_is_first(broker, claimed):
     report.send()
     broker.send_many([export.message() for _ in range(20)])
     assert claimed(1) == ["report"]
+
+
+def test_the_next_begins_as_soon_as_a_limit_is_free(broker, look):
+    """One look each quarter of a second would take longer than this waits."""
+
+    @dramatiq.actor(broker=broker, run_at_most=1)
+    def one_by_one():
+        pass
+
+    broker.send_many([one_by_one.message() for _ in range(100)])
+    work_off(broker, seconds=15)
+    assert len(look.finished) == 100
