@@ -179,7 +179,7 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
         options = self.actors[message.actor_name].options | message.options
         if any(options.get(name) for name in _CONTINUATIONS):
             return True
-        return bool(options.get("store_results")) and any(isinstance(m, Results) for m in self.middleware)
+        return any(options.get("store_results", m.store_results) for m in self.middleware if isinstance(m, Results))
 
     # Receiving
 
