@@ -109,6 +109,9 @@ class Connections:
         # A login or database that does not exist yet has no error code of its own while connecting.
         if isinstance(error, _NO_SCHEMA) or (error.pgcode is None and "does not exist" in str(error)):
             return SchemaMissing(f"The database lacks the broker's schema ({_one_line(error)}). {self._install_hint}")
+        # An OperationalError to psycopg2, but no later attempt would succeed: too long for an index, say.
+        if isinstance(error, pg.ProgramLimitExceeded):
+            return MessageRefused(_one_line(error))
         # psycopg2 has neither class nor code for a connection that breaks in the middle of an answer.
         if isinstance(error, _AWAY) or (type(error) is psycopg2.DatabaseError and error.pgcode is None):
             return DatabaseAway(f"The database cannot be used: {_one_line(error)}.")
