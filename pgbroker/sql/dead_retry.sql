@@ -4,7 +4,7 @@
 with letter as materialized (
     select d.*,
            d.message -> 'options' ->> 'unique_key' as unique_key,
-           coalesce(d.message -> 'options' ->> 'run_key', case when a.run_at_most is not null then d.actor_name end)
+           coalesce(nullif(d.message -> 'options' ->> 'run_key', ''), case when a.run_at_most is not null then d.actor_name end)
                as run_key,
            coalesce(a.run_at_most, 1) as run_at_most
       from pgbroker.dead_letters d

@@ -1,10 +1,10 @@
--- Run keys of a queue that wait, beginning after `after`, of those that no other claim is looking at: until the end of
+-- Run keys of a queue that wait, beginning with `after`, of those that no other claim is looking at: until the end of
 -- this transaction nobody else claims messages with them. Called by Claims, followed by limited_claim.sql, whose
 -- snapshot therefore sees every running message with these keys. Served by queue_limited: one probe per key.
 with recursive waiting (run_key, nth) as (
     select (select q.run_key from dramatiq.queue q
              where q.state = 'queued' and q.run_key is not null and q.queue_name = %(queue_name)s
-               and q.run_key > %(after)s
+               and q.run_key >= %(after)s
              order by q.run_key limit 1), 1
     union all
     select (select q.run_key from dramatiq.queue q

@@ -7,8 +7,8 @@ import dramatiq
 import pytest
 from workers import until, work_off, working
 
-from pgbroker import PostgresBroker
-from pgbroker.claim import Claims
+from pgbroker import PostgresBroker, dead_letters, operate
+from pgbroker.claim import MOST_KEYS, Claims
 from pgbroker.connections import Line
 from pgbroker.middleware import Retries
 
@@ -187,3 +187,25 @@ def test_the_next_begins_as_soon_as_a_limit_is_free(broker, look):
     broker.send_many([one_by_one.message() for _ in range(100)])
     work_off(broker, seconds=15)
     assert len(look.finished) == 100
+
+
+def test_an_empty_run_key_holds_up_no_message(broker, look):
+    declare(broker, Gauge())
+    broker.register_actors()
+    look.rows("select pgbroker.enqueue('free', run_key => '')")
+    sent = broker.actors["free"].send_with_options(run_key="")
+    operate.cancel(broker.connections, [sent.message_id])
+    dead_letters.retry(broker.connections)
+    assert [row["run_key"] for row in look.waiting] == ["", None]
+    work_off(broker)
+    assert len(look.finished) == 2
+
+
+def test_every_key_has_its_turn_where_more_wait_than_one_claim_looks_at(broker, look):
+    @dramatiq.actor(broker=broker, run_at_most=1)
+    def limited():
+        pass
+
+    broker.send_many([limited.message_with_options(run_key=f"key {n:03}") for n in range(2 * MOST_KEYS + 20)])
+    work_off(broker)
+    assert len(look.finished) == 2 * MOST_KEYS + 20
