@@ -385,15 +385,19 @@ class Engine:
         with self._lock:
             if now < self._recall_at:
                 return
-            waiting = [message for message in self._held.values() if message.thread_id is None]
-            late = {message for message in waiting if now - message.lease.claimed_at >= RECALL_SECONDS}
-            on_time = [message.lease.claimed_at for message in waiting if message not in late]
+            unbegun = [message for message in self._held.values() if message.thread_id is None]
+            late = {message for message in unbegun if now - message.lease.claimed_at >= RECALL_SECONDS}
+            on_time = [message.lease.claimed_at for message in unbegun if message not in late]
             self._recall_at = min(on_time) + RECALL_SECONDS if on_time else float("inf")
             for message in late:
                 del self._held[message.lease.token]  # from here on nobody starts it
             for name in {message.queue_name for message in late}:
-                inbox = self._inboxes[name]
-                inbox.messages = deque(message for message in inbox.messages if message not in late)
+                waiting = self._inboxes[name].messages
+                for _ in range(len(waiting)):
+                    with suppress(IndexError):  # its thread takes without the lock: each message is popped once
+                        message = waiting.popleft()
+                        if message not in late:
+                            waiting.append(message)
         if late:
             self.counters["recalled"] += len(late)
             try:
