@@ -72,7 +72,7 @@ class Engine:
     ) -> None:
         self.counters = Counters()
         self.lifeline = Lifeline(connections, lease_seconds, self, self.counters, retention, doorbell=doorbell)
-        self._connections = connections
+        self.connections = connections
         self._bell = bell
         self._line = Line(connections)
         self._claims = Claims(self._line)
@@ -472,7 +472,7 @@ class Engine:
         """What a message sent is there now: look ourselves, or ring for others."""
         self.look_now(queue_names)
         if elsewhere := queue_names - self._inboxes.keys():
-            self._bell.ring_if_possible(self._connections, elsewhere)
+            self._bell.ring_if_possible(self.connections, elsewhere)
 
 
 def _shell(message_id: str, queue_name: str) -> Any:
