@@ -155,3 +155,38 @@ def test_what_a_hook_sends_through_another_broker_goes_there(broker, elsewhere, 
     assert (len(look.finished), look.dead, look.waiting) == (1, [], [])
     sent = elsewhere.connections.execute("select actor_name from dramatiq.queue")
     assert sent == [("there",), ("there",)]
+
+
+def test_a_next_step_that_waits_for_somebodys_transaction_holds_up_no_other_finish(broker, url, look):
+    ran = []
+
+    @dramatiq.actor(broker=broker)
+    def first():
+        ran.append("first")
+
+    @dramatiq.actor(broker=broker)
+    def second(*_):
+        ran.append("second")
+
+    @dramatiq.actor(broker=broker)
+    def other():
+        ran.append("other")
+
+    def finished():
+        return [row["actor_name"] for row in look.finished]
+
+    somebody = psycopg2.connect(url)
+    try:
+        with broker.enlist(somebody):
+            second.send_with_options(unique_key="ticket 1")
+        pipeline = [first.message(), second.message_with_options(unique_key="ticket 1", pipe_ignore=True)]
+        dramatiq.pipeline(pipeline, broker=broker).run()
+        with working(broker):
+            until(lambda: look.rows("select from pg_stat_activity where wait_event = 'transactionid'"))
+            other.send()
+            until(lambda: finished() == ["other"], "another finish is written meanwhile")
+            somebody.rollback()
+            until(lambda: sorted(finished()) == ["first", "other", "second"])
+    finally:
+        somebody.close()
+    assert sorted(ran) == ["first", "other", "second"]
