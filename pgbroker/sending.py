@@ -89,13 +89,13 @@ class _Lines:
         self._rows = rows
         self.error: BaseException | None = None  # psycopg2 would hide it behind one of its own
 
-    def read(self, size: int = 0, /) -> bytes:
-        """Some more lines, whatever `size`; nothing at the end."""
+    def read(self, size: int = 0, /) -> str:
+        """Some more lines, whatever `size`, for psycopg2 to encode as its connection does; nothing at the end."""
         try:
             some, self._next = self._next or self._rows.next(_LINES_AT_ONCE), []
             if any(row.unique_key is not None or row.delay_ms for row in some):
                 raise _NotPlain
-            return "".join([row.line() for row in some]).encode()
+            return "".join([row.line() for row in some])
         except BaseException as error:
             self.error = error
             raise

@@ -311,3 +311,9 @@ def test_a_finish_that_no_index_holds_is_a_dead_letter_and_blocks_nobody(broker,
     work_off(broker)
     (letter,) = look.dead
     assert (letter["reason"], "index row size" in letter["error"]) == ("could not be finished", True)
+
+
+def test_many_messages_keep_their_letters_whatever_the_client_encoding(broker, note, look, monkeypatch):
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    broker.send_many([note.message_with_options(args=("Zoë",), tenant="Zoë") for _ in range(100)])
+    assert {(row["tenant"], row["message"]["args"][0]) for row in look.waiting} == {("Zoë", "Zoë")}
