@@ -30,7 +30,7 @@ with open as materialized (
               from dramatiq.queue q
              where q.state = 'queued' and q.run_key = open.run_key and q.queue_name = %(queue_name)s and q.run_at <= now()
              order by q.priority, q.run_at, q.seq
-             limit least(%(how_many)s, greatest(0, first.run_at_most - open.running))
+             limit least(%(how_many)s, greatest(0, coalesce(first.run_at_most, 1) - open.running))
                for update skip locked) m
 ), picked as materialized (
     select c.message_id

@@ -201,6 +201,17 @@ def test_an_empty_run_key_holds_up_no_message(broker, look):
     assert len(look.finished) == 2
 
 
+def test_a_key_without_a_limit_written_by_hand_is_run_one_by_one(broker, look):
+    declare(broker, Gauge())
+    for _ in range(2):
+        look.rows(
+            """insert into dramatiq.queue (message_id, message, run_key) values (gen_random_uuid(),
+               '{"actor_name": "free", "args": [], "kwargs": {}, "options": {}}', 'by hand')"""
+        )
+    work_off(broker)
+    assert len(look.finished) == 2
+
+
 def test_every_key_has_its_turn_where_more_wait_than_one_claim_looks_at(broker, look):
     @dramatiq.actor(broker=broker, run_at_most=1)
     def limited():
