@@ -404,6 +404,8 @@ class Engine:
                 self._finisher.finish([(message, Release()) for message in late])
             except PgBrokerError:
                 self._doubt_until = monotonic() + DOUBT_SECONDS  # the next claim gives them back
+            else:
+                _restore_keys(self._line, late)
 
     # Running
 
@@ -455,6 +457,7 @@ class Engine:
         if held:
             self._finisher.finish([(message, Release()) for message in held])
             self._forget(held)
+            _restore_keys(self.connections, held)
 
     def _forget(self, messages: list[LeasedMessage]) -> None:
         now = monotonic()
@@ -473,6 +476,16 @@ class Engine:
         self.look_now(queue_names)
         if elsewhere := queue_names - self._inboxes.keys():
             self._bell.ring_if_possible(self.connections, elsewhere)
+
+
+def _restore_keys(through: Line | Connections, messages: Iterable[LeasedMessage]) -> None:
+    """What was given back unbegun has its unique_key again, so that a second send finds it."""
+    for message in messages:
+        if isinstance(key := message.options.get("unique_key"), str):
+            try:
+                through.execute(sql("restore_key"), {"message_id": message.message_id, "unique_key": key})
+            except PgBrokerError as error:  # somebody sent with this key meanwhile, and that one waits under it
+                logger.debug("Message %s stays without its unique_key: %s", message.message_id, error)
 
 
 def _shell(message_id: str, queue_name: str) -> Any:

@@ -51,6 +51,7 @@ REGULAR = {
     "send": [{"rows": "[]"}],
     "known": [{"message_ids": IDS}],
     "waiting": [{"unique_key": "key"}],
+    "restore_key": [{"message_id": ID, "unique_key": "key"}],
     "beat": [
         {
             "process_id": ID, "due_seconds": 1, "backend_pid": 1, "queues": ["crowd"], "counters": None, "hears": True,
