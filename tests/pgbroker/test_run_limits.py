@@ -9,7 +9,7 @@ from workers import until, work_off, working
 
 from pgbroker import PostgresBroker, dead_letters, operate
 from pgbroker.claim import MOST_KEYS, Claims
-from pgbroker.connections import Line
+from pgbroker.connections import Line, rows
 from pgbroker.middleware import Retries
 
 
@@ -220,3 +220,19 @@ def test_every_key_has_its_turn_where_more_wait_than_one_claim_looks_at(broker, 
     broker.send_many([limited.message_with_options(run_key=f"key {n:03}") for n in range(2 * MOST_KEYS + 20)])
     work_off(broker)
     assert len(look.finished) == 2 * MOST_KEYS + 20
+
+
+@pytest.mark.parametrize("default", ["repeatable read", "serializable"])
+def test_claims_see_what_was_committed_whatever_the_default_is(broker, look, database_name, default):
+    """With a snapshot from before its lock, a claim under a limit would not see who took the last place."""
+    look.rows(f"""alter database "{database_name}" set default_transaction_isolation = '{default}'""")
+    line = Line(broker.connections)
+    levels = [line.execute("select current_setting('transaction_isolation')")]
+    for connections in (line, broker.connections):
+        with connections.transaction() as connection:
+            levels.append(rows(connection, "select current_setting('transaction_isolation')"))
+    line.close()
+    assert levels == [[("read committed",)]] * 3
+    assert broker.connections.execute("select current_setting('transaction_isolation')") == [(default,)], (
+        "behind a pooler others use it"
+    )
