@@ -62,6 +62,7 @@ class _Queue:
     always_limited: bool = False  # an actor of this process sends them
     last_tenant: str = ""
     last_key: str = ""
+    limited_due_at: float = float("inf")  # when one with a run key is due, on the monotonic clock
     limited_turn: bool = True  # whether a single slot goes to one with a run key, of two that are equally urgent
     floor: datetime | None = None  # nothing that is due before it waits
     level_floors: dict[int, datetime] = field(default_factory=dict)
@@ -229,7 +230,9 @@ class Claims:
             )
             queue.kept_waiting = bool(keys or queue.last_key)  # after the last of them come the first again
             queue.last_key = keys[-1][0] if len(keys) == MOST_KEYS else ""
-            locked = [key for key, is_locked in keys if is_locked]
+            later = [due_in for _, _, due_in in keys if due_in is not None and due_in > 0]
+            queue.limited_due_at = monotonic() + min(later, default=float("inf"))
+            locked = [key for key, is_locked, _ in keys if is_locked]
             if not locked:
                 return []
             return rows(
@@ -302,4 +305,6 @@ class Claims:
         queue.look_at = now + queue.pause_seconds * random.uniform(0.7, 1.0)  # noqa: S311  jitter
         if queue.pause_seconds >= LONGEST_PAUSE_SECONDS:
             queue.look_at = max(queue.look_at, self._rest_until)
+        if queue.limited_due_at > now:
+            queue.look_at = min(queue.look_at, queue.limited_due_at + 0.0005)
         queue.promising = False

@@ -1,6 +1,7 @@
 """At most so many messages of one key run at once, in all processes together."""
 
 from threading import Barrier, BrokenBarrierError, Lock
+from time import monotonic
 from uuid import uuid4
 
 import dramatiq
@@ -175,6 +176,21 @@ def test_of_several_keys_the_oldest_message_is_first(broker, claimed):
     report.send()
     broker.send_many([export.message() for _ in range(20)])
     assert claimed(1) == ["report"]
+
+
+def test_a_delayed_message_is_looked_for_when_it_is_due(broker):
+    """And not with the next of the looks at what a limit holds up, which are a quarter of a second apart."""
+    export, _ = declare_many(broker)
+    line = Line(broker.connections)
+    claims = Claims(line)
+    claims.add("default", limited=True)
+    export.send_with_options(delay=10_000)
+    for _ in range(12):  # each pause is longer than the one before
+        claims.take({"default": 1}, str(uuid4()))
+    export.send_with_options(delay=150, priority=-1)
+    claims.take({"default": 1}, str(uuid4()))
+    assert claims.next_look() - monotonic() <= 0.151
+    line.close()
 
 
 def test_the_next_begins_as_soon_as_a_limit_is_free(broker, look):
