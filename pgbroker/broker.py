@@ -27,7 +27,7 @@ from pgbroker.encoding import Row, Rows, row_of
 from pgbroker.engine import Engine
 from pgbroker.errors import AlreadyFinished, LeaseLost
 from pgbroker.joining import enlisted
-from pgbroker.leased import DeadLetter, LeasedMessage, Reschedule, current
+from pgbroker.leased import DeadLetter, LeasedMessage, Reschedule, current, in_hand
 from pgbroker.lifecycle import Lifecycle
 from pgbroker.middleware.retries import Retries
 from pgbroker.results import PostgresBackend
@@ -98,7 +98,7 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
             MessageRefused: it could not be stored, or Dramatiq could not read it.
             DatabaseAway: the database cannot be used.
         """
-        if isinstance(message, LeasedMessage) and message is current.get():
+        if isinstance(message, LeasedMessage) and message is in_hand(self.connections):
             return self._reschedule(message, delay)
         self.emit_before("enqueue", message, delay)
         row = self._row(message, delay)
@@ -150,7 +150,7 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
             LeaseLost: the message runs elsewhere by now; the transaction must roll back.
             AlreadyFinished: the actor opened a second block.
         """
-        message = current.get()
+        message = in_hand(self.connections)
         with enlisted(connection):
             if message is None or message.in_hooks or self._continues(message):
                 yield
@@ -179,7 +179,7 @@ class PostgresBroker(dramatiq_pg.PostgresBroker):
         options = self.actors[message.actor_name].options | message.options
         if any(options.get(name) for name in _CONTINUATIONS):
             return True
-        return bool(options.get("store_results")) and any(isinstance(m, Results) for m in self.middleware)
+        return any(options.get("store_results", m.store_results) for m in self.middleware if isinstance(m, Results))
 
     # Receiving
 

@@ -21,7 +21,7 @@ from pgbroker.statements import sql
 
 SHORTEST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 1.0
-LONGEST_LIMITED_PAUSE_SECONDS = 0.25  # a limit may be lifted by a finish elsewhere, which rings for nobody
+LONGEST_LIMITED_PAUSE_SECONDS = 0.25  # a limit may be lifted by a finish in another process, which rings for nobody
 MOST_KEYS = 50  # run keys that one claim looks at
 AGE_CLAIMS_OF_ONE_TENANT = 3
 
@@ -62,6 +62,8 @@ class _Queue:
     always_limited: bool = False  # an actor of this process sends them
     last_tenant: str = ""
     last_key: str = ""
+    limited_due_at: float = float("inf")  # when one with a run key is due, on the monotonic clock
+    limited_turn: bool = True  # whether a single slot goes to one with a run key, of two that are equally urgent
     floor: datetime | None = None  # nothing that is due before it waits
     level_floors: dict[int, datetime] = field(default_factory=dict)
 
@@ -149,7 +151,7 @@ class Claims:
         surveyed = monotonic() >= self._survey_at
         due_in = self._survey() if surveyed else None
         for name in [name for name in wanted if self._queues[name].limited]:
-            limited = self._take_limited(name, max(1, wanted[name] // 2), process_id)
+            limited = self._take_limited(name, wanted[name], process_id)
             found += limited
             wanted = wanted | {name: wanted[name] - len(limited)}
         wanted = {name: limit for name, limit in wanted.items() if limit}
@@ -217,20 +219,35 @@ class Claims:
         return found
 
     def _take_limited(self, name: str, limit: int, process_id: str) -> list[tuple[Any, ...]]:
+        """Claim messages with run keys, at most half of `limit` where others of the same priority wait as well."""
         queue = self._queues[name]
+        share = limit // 2
+        if limit == 1:
+            share, queue.limited_turn = int(queue.limited_turn), not queue.limited_turn
         with self._line.transaction() as connection:
             keys = rows(
                 connection, sql("limited_lock"), {"queue_name": name, "after": queue.last_key, "most_keys": MOST_KEYS}
             )
-            queue.kept_waiting = bool(keys)
+            queue.kept_waiting = bool(keys or queue.last_key)  # after the last of them come the first again
             queue.last_key = keys[-1][0] if len(keys) == MOST_KEYS else ""
-            locked = [key for key, is_locked in keys if is_locked]
+            later = [due_in for _, _, due_in in keys if due_in is not None and due_in > 0]
+            queue.limited_due_at = monotonic() + min(later, default=float("inf"))
+            locked = [key for key, is_locked, _ in keys if is_locked]
             if not locked:
                 return []
             return rows(
                 connection,
                 sql("limited_claim"),
-                {"queue_name": name, "run_keys": locked, "how_many": limit, "process_id": process_id},
+                {
+                    "queue_name": name,
+                    "run_keys": locked,
+                    "how_many": limit,
+                    "share": share,
+                    "floor": queue.floor,
+                    "level_priorities": list(queue.level_floors),
+                    "level_floors": list(queue.level_floors.values()),
+                    "process_id": process_id,
+                },
             )
 
     def _survey(self) -> float | None:
@@ -288,4 +305,6 @@ class Claims:
         queue.look_at = now + queue.pause_seconds * random.uniform(0.7, 1.0)  # noqa: S311  jitter
         if queue.pause_seconds >= LONGEST_PAUSE_SECONDS:
             queue.look_at = max(queue.look_at, self._rest_until)
+        if queue.limited_due_at > now:
+            queue.look_at = min(queue.look_at, queue.limited_due_at + 0.0005)
         queue.promising = False

@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import errors as pg
+from psycopg2.extensions import ISOLATION_LEVEL_DEFAULT, ISOLATION_LEVEL_READ_COMMITTED
 from psycopg2.extensions import connection as Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
@@ -109,6 +110,9 @@ class Connections:
         # A login or database that does not exist yet has no error code of its own while connecting.
         if isinstance(error, _NO_SCHEMA) or (error.pgcode is None and "does not exist" in str(error)):
             return SchemaMissing(f"The database lacks the broker's schema ({_one_line(error)}). {self._install_hint}")
+        # An OperationalError to psycopg2, but no later attempt would succeed: too long for an index, say.
+        if isinstance(error, pg.ProgramLimitExceeded):
+            return MessageRefused(_one_line(error))
         # psycopg2 has neither class nor code for a connection that breaks in the middle of an answer.
         if isinstance(error, _AWAY) or (type(error) is psycopg2.DatabaseError and error.pgcode is None):
             return DatabaseAway(f"The database cannot be used: {_one_line(error)}.")
@@ -156,14 +160,19 @@ class Connections:
 
 @contextmanager
 def committed(connection: Connection) -> Iterator[None]:
-    """Commit after the block; roll back and raise when it raises."""
+    """Commit after the block; roll back and raise when it raises. Each statement in it sees what was committed before,
+    whatever the database's default: a claim under a limit has to see those that held it up."""
     try:
+        connection.isolation_level = ISOLATION_LEVEL_READ_COMMITTED  # of BEGIN: behind a pooler nothing else would do
         yield
         connection.commit()
     except BaseException:
         with suppress(psycopg2.Error):
             connection.rollback()
         raise
+    finally:
+        with suppress(psycopg2.Error):
+            connection.isolation_level = ISOLATION_LEVEL_DEFAULT
 
 
 def rows(connection: Connection, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:

@@ -36,9 +36,9 @@ def shown(connections: Connections, message_id: str) -> dict[str, Any]:
 def retry(connections: Connections, ids: Sequence[str] | None = None, *, actor: str | None = None) -> list[str]:
     """Send these again, or all, or all of an actor; the ids of those that were sent.
 
-    They keep their id, tenant, unique_key and run_key; retries are counted from zero, and they are due now. Of messages
-    with one unique_key only one may wait: what cannot be sent for that reason stays a dead letter, which is a warning
-    in the log.
+    They keep their id, tenant, unique_key and run_key; retries and age are counted from zero, and they are due now. Of
+    messages with one unique_key only one may wait: what cannot be sent for that reason stays a dead letter, which is a
+    warning in the log.
 
     Raises:
         UnknownDeadLetter: one of `ids` is none; nothing was changed.

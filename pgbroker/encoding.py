@@ -31,6 +31,7 @@ _NUMBER = (int, float)
 _usual = json.JSONEncoder(separators=(",", ":")).encode
 _TEXT_OR_NONE = (str, type(None))
 _TEXT_OPTIONS = {"unique_key", "tenant", "run_key"}
+_LONGEST_TEXT_BYTES = 2_000  # an entry of an index holds 2,704 with all its columns
 
 
 class Row(NamedTuple):
@@ -116,6 +117,8 @@ def row_of(
     for option in _TEXT_OPTIONS & options.keys():
         if not isinstance(options[option], _TEXT_OR_NONE):
             raise refuse(f"its {option} must be text, but it is {options[option]!r}.")
+        if (size := len((options[option] or "").encode("utf-8", "replace"))) > _LONGEST_TEXT_BYTES:
+            raise refuse(f"its {option} takes {size:,} bytes, {_LONGEST_TEXT_BYTES:,} are allowed. Use a hash of it.")
     if not _is_uuid(message.message_id):
         raise refuse(f"its id must be a UUID, but it is {message.message_id!r}.")
     run_at_most = actor_options.get("run_at_most")

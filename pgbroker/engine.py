@@ -72,7 +72,7 @@ class Engine:
     ) -> None:
         self.counters = Counters()
         self.lifeline = Lifeline(connections, lease_seconds, self, self.counters, retention, doorbell=doorbell)
-        self._connections = connections
+        self.connections = connections
         self._bell = bell
         self._line = Line(connections)
         self._claims = Claims(self._line)
@@ -314,10 +314,10 @@ class Engine:
 
     def _message(self, row: tuple[Any, ...], process_id: str, now: float) -> LeasedMessage | None:
         """The claimed row as a message; None where it cannot be one and is a dead letter now."""
-        message_id, queue_name, text, token, deliveries, retries, deaths, is_cancelled, _, _, priority, _, _ = row
-        lease = Lease(
-            token, process_id, deliveries, retries, deaths, is_cancelled, now, (priority, next(self._sequence))
-        )
+        message_id, queue_name, text, token, deliveries, retries, deaths, is_cancelled = row[:8]
+        limited, priority = row[10:12]
+        order = (priority, next(self._sequence))
+        lease = Lease(token, process_id, deliveries, retries, deaths, is_cancelled, limited, now, order)
         problem: str | None = None
         error: Exception | None = None
         try:
@@ -385,21 +385,27 @@ class Engine:
         with self._lock:
             if now < self._recall_at:
                 return
-            waiting = [message for message in self._held.values() if message.thread_id is None]
-            late = {message for message in waiting if now - message.lease.claimed_at >= RECALL_SECONDS}
-            on_time = [message.lease.claimed_at for message in waiting if message not in late]
+            unbegun = [message for message in self._held.values() if message.thread_id is None]
+            late = {message for message in unbegun if now - message.lease.claimed_at >= RECALL_SECONDS}
+            on_time = [message.lease.claimed_at for message in unbegun if message not in late]
             self._recall_at = min(on_time) + RECALL_SECONDS if on_time else float("inf")
             for message in late:
                 del self._held[message.lease.token]  # from here on nobody starts it
             for name in {message.queue_name for message in late}:
-                inbox = self._inboxes[name]
-                inbox.messages = deque(message for message in inbox.messages if message not in late)
+                waiting = self._inboxes[name].messages
+                for _ in range(len(waiting)):
+                    with suppress(IndexError):  # its thread takes without the lock: each message is popped once
+                        message = waiting.popleft()
+                        if message not in late:
+                            waiting.append(message)
         if late:
             self.counters["recalled"] += len(late)
             try:
                 self._finisher.finish([(message, Release()) for message in late])
             except PgBrokerError:
                 self._doubt_until = monotonic() + DOUBT_SECONDS  # the next claim gives them back
+            else:
+                _restore_keys(self._line, late)
 
     # Running
 
@@ -451,6 +457,7 @@ class Engine:
         if held:
             self._finisher.finish([(message, Release()) for message in held])
             self._forget(held)
+            _restore_keys(self.connections, held)
 
     def _forget(self, messages: list[LeasedMessage]) -> None:
         now = monotonic()
@@ -458,6 +465,8 @@ class Engine:
             for message in messages:
                 self._held.pop(message.lease.token, None)
             self._pace.note(len(messages), now)
+            if limited := {message.queue_name for message in messages if message.lease.limited}:
+                self.look_now(limited)  # the next with its key may run
             if self._short_of_room and self._has_room(now):
                 self._short_of_room = False
                 self._wake_lookout()
@@ -466,7 +475,17 @@ class Engine:
         """What a message sent is there now: look ourselves, or ring for others."""
         self.look_now(queue_names)
         if elsewhere := queue_names - self._inboxes.keys():
-            self._bell.ring_if_possible(self._connections, elsewhere)
+            self._bell.ring_if_possible(self.connections, elsewhere)
+
+
+def _restore_keys(through: Line | Connections, messages: Iterable[LeasedMessage]) -> None:
+    """What was given back unbegun has its unique_key again, so that a second send finds it."""
+    for message in messages:
+        if isinstance(key := message.options.get("unique_key"), str):
+            try:
+                through.execute(sql("restore_key"), {"message_id": message.message_id, "unique_key": key})
+            except PgBrokerError as error:  # somebody sent with this key meanwhile, and that one waits under it
+                logger.debug("Message %s stays without its unique_key: %s", message.message_id, error)
 
 
 def _shell(message_id: str, queue_name: str) -> Any:

@@ -2,14 +2,18 @@
 
 Promises: `finish` returns after the commit. Threads that finish at the same time share one transaction on the
 process's one finishing connection: the first writes, whoever comes meanwhile waits, and one of those writes the next
-lot. A finish whose lease was lost changes nothing and is counted as late. What the database refuses to store becomes a
-dead letter that says so; while the database is away DatabaseAway is raised and Dramatiq asks again.
+lot. One whose hooks sent a message with a unique_key may have to wait for somebody's open transaction: it takes a
+connection of the pool and holds up nobody else. A finish whose lease was lost changes nothing and is counted as late.
+What the database refuses to store becomes a dead letter that says so; while the database is away DatabaseAway is raised
+and Dramatiq asks again.
 """
 
 import json
 import logging
 import traceback
 from collections.abc import Iterable
+from functools import partial
+from threading import Lock
 from time import monotonic
 from typing import Any
 
@@ -79,11 +83,21 @@ class Finisher:
         self._connections = connections
         self._line = Line(connections)
         self._counters = counters
-        self._group: Group[_Finish] = Group(self._write_or_tell)
+        self._counting = Lock()
+        self._group: Group[_Finish] = Group(partial(self._write_or_tell, self._line))
 
     def finish(self, finishes: Iterable[tuple[LeasedMessage, Outcome]]) -> None:
         """Write these outcomes and whatever else waits. Raises DatabaseAway: nothing is lost, finish again."""
-        self._group.submit([_Finish(message, outcome) for message, outcome in finishes])
+        together = []
+        for finish in [_Finish(message, outcome) for message, outcome in finishes]:
+            if any(row.unique_key is not None for row in finish.message.followers):
+                self._write_or_tell(self._connections, [finish])
+                if finish.error is not None:
+                    raise finish.error
+            else:
+                together.append(finish)
+        if together:
+            self._group.submit(together)
 
     def give_up(self, seconds: float) -> None:
         """End the connection if an answer has not come for so long. For any thread."""
@@ -101,37 +115,37 @@ class Finisher:
         except psycopg2.Error as error:
             raise self._connections.translated(error) from error
 
-    def _write_or_tell(self, batch: list[_Finish]) -> None:
+    def _write_or_tell(self, through: Line | Connections, batch: list[_Finish]) -> None:
         try:
             try:
-                self._write(batch)
+                self._write(through, batch)
             except MessageRefused:
                 raise
             except PgBrokerError:
                 # The connection alone may have been lost, or a prepared plan be out of date. The second attempt has a
                 # new connection, and Dramatiq would ask again in 5 seconds only.
-                self._write(batch)
+                self._write(through, batch)
         except DatabaseAway as error:
             for finish in batch:
                 finish.error = error
         except Exception as error:
             if len(batch) > 1:  # one of them spoils it for all
                 for finish in batch:
-                    self._write_or_tell([finish])
+                    self._write_or_tell(through, [finish])
                 return
             logger.exception("Message %s cannot be finished as it is", batch[0].message.message_id)
-            self._bury(batch[0], error)
+            self._bury(through, batch[0], error)
 
-    def _bury(self, finish: _Finish, error: Exception) -> None:
+    def _bury(self, through: Line | Connections, finish: _Finish, error: Exception) -> None:
         finish.outcome = DeadLetter("could not be finished")
         finish.message.stuff_exception(error)
         finish.message.followers.clear()
         try:
-            self._write([finish])
+            self._write(through, [finish])
         except Exception as second:  # Dramatiq asks again, as it does when the database is away
             finish.error = DatabaseAway(str(second))
 
-    def _write(self, batch: list[_Finish]) -> None:
+    def _write(self, through: Line | Connections, batch: list[_Finish]) -> None:
         began = monotonic()
         batch.sort(key=lambda finish: finish.message.message_id)  # no two writers lock rows in opposite orders
         by_kind: dict[type, list[_Finish]] = {}
@@ -139,18 +153,19 @@ class Finisher:
             by_kind.setdefault(type(finish.outcome), []).append(finish)
         if list(by_kind) == [Done] and not any(finish.message.followers or finish.message.result for finish in batch):
             done = _done([finish.message for finish in batch], quiet=True)
-            held = {row[0] for row in self._line.execute(sql("finish_done"), done)}
+            held = {row[0] for row in through.execute(sql("finish_done"), done)}
         else:
-            with self._line.transaction() as connection:
+            with through.transaction() as connection:
                 held = set()
                 for kind, finishes in by_kind.items():
                     held |= {row[0] for row in rows(connection, sql(_STATEMENTS[kind]), _parameters(kind, finishes))}
                 _send_followers(connection, batch, held)
                 _store_results(connection, batch, held)
-        self._counters.observe("finish", monotonic() - began)
-        for finish in batch:
-            finish.written = True
-            self._count(finish, finish.message.message_id in held)
+        with self._counting:
+            self._counters.observe("finish", monotonic() - began)
+            for finish in batch:
+                finish.written = True
+                self._count(finish, finish.message.message_id in held)
 
     def _count(self, finish: _Finish, held: bool) -> None:
         if held:

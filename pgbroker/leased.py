@@ -57,6 +57,7 @@ class Lease:
     retries: int
     deaths: int
     cancelled: bool  # somebody asked for it before it was claimed
+    limited: bool  # it has a run key
     claimed_at: float  # on the monotonic clock
     order: tuple[int, int]  # its priority, then when it was claimed: smaller runs first
 
@@ -102,3 +103,10 @@ class LeasedMessage(MessageProxy):
 
 # The message that this thread works on: set around the actor's run, hooks included.
 current: ContextVar[LeasedMessage | None] = ContextVar("pgbroker_current", default=None)
+
+
+def in_hand(connections: Any) -> LeasedMessage | None:
+    """The message that this thread works on, if it came over these connections: what is sent elsewhere, through another
+    broker of the same process, has nothing to do with its finish."""
+    message = current.get()
+    return message if message is not None and message.engine.connections is connections else None

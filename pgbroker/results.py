@@ -17,7 +17,7 @@ from psycopg2 import Binary
 from pgbroker.connections import Connections
 from pgbroker.encoding import storable
 from pgbroker.errors import DatabaseAway, MessageRefused
-from pgbroker.leased import Result, current
+from pgbroker.leased import Result, in_hand
 from pgbroker.statements import sql
 
 LARGEST_RESULT_BYTES = 1_048_576
@@ -61,9 +61,9 @@ class PostgresBackend(ResultBackend):
         encoded = self.encoder.encode(result)
         if len(encoded) > LARGEST_RESULT_BYTES:
             raise MessageRefused(f"A result takes {len(encoded):,} bytes, {LARGEST_RESULT_BYTES:,} are allowed.")
-        in_hand = current.get()
-        if in_hand is not None and in_hand.in_hooks and in_hand.message_id == message_key:
-            in_hand.result = Result(encoded, ttl)  # its finish stores it
+        worked_on = in_hand(self._connections)
+        if worked_on is not None and worked_on.in_hooks and worked_on.message_id == message_key:
+            worked_on.result = Result(encoded, ttl)  # its finish stores it
             return
         parameters = parameters_of([(message_key, Result(encoded, ttl))])
         for pause in PAUSES_SECONDS:

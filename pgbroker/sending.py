@@ -15,7 +15,7 @@ from pgbroker.encoding import Row, Rows
 from pgbroker.errors import DatabaseAway, MessageRefused, PgBrokerError
 from pgbroker.grouping import Group, Item
 from pgbroker.joining import joined, run_in
-from pgbroker.leased import current
+from pgbroker.leased import in_hand
 from pgbroker.statements import sql
 
 _Run = Callable[[str, dict[str, Any]], list[tuple[Any, ...]]]
@@ -89,13 +89,13 @@ class _Lines:
         self._rows = rows
         self.error: BaseException | None = None  # psycopg2 would hide it behind one of its own
 
-    def read(self, size: int = 0, /) -> bytes:
-        """Some more lines, whatever `size`; nothing at the end."""
+    def read(self, size: int = 0, /) -> str:
+        """Some more lines, whatever `size`, for psycopg2 to encode as its connection does; nothing at the end."""
         try:
             some, self._next = self._next or self._rows.next(_LINES_AT_ONCE), []
             if any(row.unique_key is not None or row.delay_ms for row in some):
                 raise _NotPlain
-            return "".join([row.line() for row in some]).encode()
+            return "".join([row.line() for row in some])
         except BaseException as error:
             self.error = error
             raise
@@ -117,19 +117,19 @@ class Sender:
 
     def send(self, message: Message[Any], row: Row) -> Message[Any]:
         """Insert one message; where its unique_key waits already, the one that waits is returned."""
-        in_hand = current.get()
+        worked_on = in_hand(self._connections)
         connection = joined()
         if connection is not None:
             run = partial(run_in, connection)
             try:
                 new = run(sql("send_one"), row.parameters())
-                if in_hand is not None:
-                    in_hand.sent_to.add(row.queue_name)
+                if worked_on is not None:
+                    worked_on.sent_to.add(row.queue_name)
                 return message if new else _already_there(message, row, run)
             except psycopg2.Error as error:
                 raise self._connections.translated(error) from error
-        if in_hand is not None and in_hand.in_hooks:
-            in_hand.followers.append(row)
+        if worked_on is not None and worked_on.in_hooks:
+            worked_on.followers.append(row)
             return message
         if row.unique_key is not None:  # it may have to wait for somebody's transaction: not in front of others
             is_new = self._alone(message, row)
@@ -141,17 +141,17 @@ class Sender:
 
     def send_many(self, rows: Rows) -> list[Message[Any]]:
         """Insert messages in one statement; for one whose unique_key waits already, the one that waits."""
-        in_hand = current.get()
+        worked_on = in_hand(self._connections)
         connection = joined()
         if connection is not None:
             try:
-                if in_hand is not None:
-                    in_hand.sent_to.update(row.queue_name for row in rows.all())
+                if worked_on is not None:
+                    worked_on.sent_to.update(row.queue_name for row in rows.all())
                 return _insert(rows.all(), rows.messages, partial(run_in, connection))
             except psycopg2.Error as error:
                 raise self._connections.translated(error) from error
-        if in_hand is not None and in_hand.in_hooks:
-            in_hand.followers += rows.all()
+        if worked_on is not None and worked_on.in_hooks:
+            worked_on.followers += rows.all()
             return rows.messages
         try:
             sent = rows.messages if self._copy(rows) else _insert(rows.all(), rows.messages, self._connections.execute)

@@ -50,4 +50,4 @@ update dramatiq.queue q
  where q.message_id = any (array(select message_id from picked))
 returning q.message_id::text, q.queue_name, q.message::text, q.lease_token::text, q.deliveries, q.retries,
           q.deaths, q.cancel_at is not null,
-          coalesce(q.tenant, ''), now(), q.priority, q.run_at, q.seq
+          coalesce(q.tenant, ''), now(), false, q.priority, q.run_at, q.seq

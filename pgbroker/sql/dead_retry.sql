@@ -1,10 +1,11 @@
--- Send dead letters again, with a clean count of retries and the limits that their actors have now; they keep id, key,
--- tenant and history. Returns (id, whether it was sent, its unique_key): one whose key or id is in the queue already stays.
--- Called by pgbroker.dead_letters. Served by dead_letters_pkey, dead_letters_by_actor. ids null: all, or all of the actor.
+-- Send dead letters again, with a clean count of retries, an age that counts from now and the limits that their actors have
+-- now; they keep id, key, tenant and history. Returns (id, whether it was sent, its unique_key): one whose key or id is in
+-- the queue already stays. Called by pgbroker.dead_letters. Served by dead_letters_pkey, dead_letters_by_actor. ids null:
+-- all, or all of the actor.
 with letter as materialized (
     select d.*,
            d.message -> 'options' ->> 'unique_key' as unique_key,
-           coalesce(d.message -> 'options' ->> 'run_key', case when a.run_at_most is not null then d.actor_name end)
+           coalesce(nullif(d.message -> 'options' ->> 'run_key', ''), case when a.run_at_most is not null then d.actor_name end)
                as run_key,
            coalesce(a.run_at_most, 1) as run_at_most
       from pgbroker.dead_letters d
@@ -20,7 +21,8 @@ with letter as materialized (
            case when run_key is not null then run_at_most end,
            created_at, pgbroker.with_event(history, 'revived', null, null),
            case when jsonb_typeof(message -> 'options') = 'object'
-                then message #- '{options,retries}' #- '{options,traceback}' #- '{options,requeue_timestamp}'
+                then jsonb_set(message #- '{options,retries}' #- '{options,traceback}' #- '{options,requeue_timestamp}',
+                               '{message_timestamp}', to_jsonb(floor(extract(epoch from now()) * 1000)))
                 else message end
       from letter
      order by created_at

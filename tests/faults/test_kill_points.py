@@ -81,6 +81,13 @@ def worker_that_idles(trial: Trial, point: str) -> None:
     dies(trial, trial.worker(2, **at(trial, point, TEST_LEASE_SECONDS="6")))  # long enough to take turns
 
 
+def worker_that_claimed_ahead(trial: Trial, point: str) -> None:
+    """Short work makes it claim ahead; then both threads are busy, and it gives back what it cannot begin."""
+    for number in range(300):
+        trial.send("plain", 2.0 if number in (200, 201) else 0.0, unique_key=f"number {number}")
+    dies(trial, trial.worker(2, **at(trial, point)))
+
+
 def worker_that_is_told_to_stop(trial: Trial, point: str) -> None:
     both = [trial.send("interrupted") for _ in range(2)]  # begun nowhere else: the next worker does not wait for them
     a_few_of_each(trial)
@@ -152,6 +159,7 @@ SCENES = {
     "note_due": [scheduler],
     "prune_slots": [scheduler],
     "rescue": [worker_that_rescues],
+    "restore_key": [worker_that_claimed_ahead],
     "ring": [worker, sender],
     "scheduler_beat": [scheduler],
     "scheduler_gone": [scheduler_that_is_told_to_stop],

@@ -14,7 +14,10 @@ CLAIM = {
 }  # fmt: skip
 TURNS = {"queue_name": "crowd", "how_many": 8, "after": "tenant 3", "process_id": ID}
 LOCK = {"queue_name": "crowd", "after": "", "most_keys": 50}
-LIMITED = {"queue_name": "crowd", "run_keys": [f"key {n}" for n in range(50)], "how_many": 8, "process_id": ID}
+LIMITED = {
+    "queue_name": "crowd", "run_keys": [f"key {n}" for n in range(50)], "how_many": 8, "share": 4, "floor": None,
+    "level_priorities": [], "level_floors": [], "process_id": ID,
+}  # fmt: skip
 PREPARED = pytest.mark.parametrize("prepared", [True, False], ids=["prepared", "behind a pooler"])
 
 

@@ -1,12 +1,16 @@
 """Dramatiq's own ways to combine messages, and results."""
 
 import dramatiq
+import psycopg2
 import pytest
+from builders import admin
+from dramatiq.middleware import Middleware
 from dramatiq.results import ResultFailure, ResultMissing
 from workers import until, work_off, working
 
 from pgbroker import PostgresBroker
 from pgbroker.middleware import Retries
+from pgbroker.migrate import migrate
 
 
 def test_a_pipeline_hands_results_on(broker):
@@ -113,3 +117,76 @@ def test_d17_a_result_ends_with_its_time(results, look):
     short.send()
     work_off(results)
     assert len(look.rows("select * from pgbroker.results")) == 1
+
+
+@pytest.fixture
+def elsewhere(server):
+    """A broker of the same process on a database of its own."""
+    with admin(server) as cursor:
+        cursor.execute("create database elsewhere template template0")
+    url = server.url(database="elsewhere")
+    connection = psycopg2.connect(url)
+    migrate(connection)
+    connection.close()
+    broker = PostgresBroker(url, middleware=[], results=False)
+    yield broker
+    broker.close()
+    with admin(server) as cursor:
+        cursor.execute("drop database elsewhere with (force)")
+
+
+def test_what_a_hook_sends_through_another_broker_goes_there(broker, elsewhere, look):
+    @dramatiq.actor(broker=elsewhere)
+    def there():
+        pass
+
+    class Tells(Middleware):
+        def after_process_message(self, broker, message, *, result=None, exception=None):
+            there.send()
+
+    @dramatiq.actor(broker=broker, max_retries=0)
+    def here():
+        with psycopg2.connect(elsewhere.connections._url) as connection, elsewhere.finish_in(connection):
+            there.send()
+
+    broker.add_middleware(Tells())
+    here.send()
+    work_off(broker)
+    assert (len(look.finished), look.dead, look.waiting) == (1, [], [])
+    sent = elsewhere.connections.execute("select actor_name from dramatiq.queue")
+    assert sent == [("there",), ("there",)]
+
+
+def test_a_next_step_that_waits_for_somebodys_transaction_holds_up_no_other_finish(broker, url, look):
+    ran = []
+
+    @dramatiq.actor(broker=broker)
+    def first():
+        ran.append("first")
+
+    @dramatiq.actor(broker=broker)
+    def second(*_):
+        ran.append("second")
+
+    @dramatiq.actor(broker=broker)
+    def other():
+        ran.append("other")
+
+    def finished():
+        return [row["actor_name"] for row in look.finished]
+
+    somebody = psycopg2.connect(url)
+    try:
+        with broker.enlist(somebody):
+            second.send_with_options(unique_key="ticket 1")
+        pipeline = [first.message(), second.message_with_options(unique_key="ticket 1", pipe_ignore=True)]
+        dramatiq.pipeline(pipeline, broker=broker).run()
+        with working(broker):
+            until(lambda: look.rows("select from pg_stat_activity where wait_event = 'transactionid'"))
+            other.send()
+            until(lambda: finished() == ["other"], "another finish is written meanwhile")
+            somebody.rollback()
+            until(lambda: sorted(finished()) == ["first", "other", "second"])
+    finally:
+        somebody.close()
+    assert sorted(ran) == ["first", "other", "second"]

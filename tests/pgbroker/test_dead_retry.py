@@ -2,9 +2,10 @@
 
 import dramatiq
 import pytest
+from dramatiq.middleware import AgeLimit
 from workers import work_off
 
-from pgbroker import MessageRefused, dead_letters, operate
+from pgbroker import MessageRefused, PostgresBroker, dead_letters, operate
 from pgbroker.lease import MOST_DEATHS
 from pgbroker.statements import sql
 
@@ -57,6 +58,7 @@ def test_sent_again_it_keeps_its_keys(broker, note, look):
     bury(broker, sent)
     dead_letters.retry(broker.connections, [sent.message_id])
     (after,) = look.waiting
+    assert after["message"].pop("message_timestamp") >= before["message"].pop("message_timestamp")
     for name in ("message_id", "unique_key", "run_key", "run_at_most", "priority", "tenant", "message", "created_at"):
         assert after[name] == before[name], name
     assert note.send_with_options(**options).message_id == sent.message_id
@@ -68,6 +70,23 @@ def test_sent_again_it_has_the_limit_of_its_actor(broker, limited, look):
     look.rows("update pgbroker.actors set run_at_most = 5")
     dead_letters.retry(broker.connections)
     assert [(row["run_key"], row["run_at_most"]) for row in look.waiting] == [("limited", 5)]
+
+
+def test_sent_again_it_is_not_too_old_at_once(url, look):
+    broker = PostgresBroker(url, middleware=[AgeLimit(max_age=60_000)], results=False)
+    ran = []
+
+    @dramatiq.actor(broker=broker)
+    def note():
+        ran.append(1)
+
+    note.send()
+    look.rows("update dramatiq.queue set message = message || '{\"message_timestamp\": 1000}'")
+    work_off(broker)
+    assert [letter["reason"] for letter in look.dead] == ["too old"]
+    dead_letters.retry(broker.connections)
+    work_off(broker)
+    assert (ran, look.dead) == ([1], [])
 
 
 def test_while_another_waits_under_its_key_it_stays(broker, note, look, caplog):

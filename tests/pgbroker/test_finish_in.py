@@ -3,9 +3,10 @@
 import dramatiq
 import psycopg2
 import pytest
+from dramatiq.results import Results
 from workers import until, work_off, working
 
-from pgbroker import AlreadyFinished, LeaseLost
+from pgbroker import AlreadyFinished, LeaseLost, PostgresBackend, PostgresBroker
 
 
 @pytest.fixture
@@ -156,3 +157,19 @@ def test_a_message_with_a_callback_is_finished_after_its_callback_was_sent(broke
     work_off(broker)
     assert effects() == ["after", "job"]
     assert job.finished == []
+
+
+def test_a_result_that_the_middleware_stores_of_every_actor_is_not_lost(url, look):
+    broker = PostgresBroker(url, middleware=[], results=False)
+    backend = PostgresBackend(broker.connections)
+    broker.add_middleware(Results(backend=backend, store_results=True))
+
+    @dramatiq.actor(broker=broker)
+    def job():
+        with psycopg2.connect(url) as connection, broker.finish_in(connection):
+            pass
+        return 7
+
+    message = job.send()
+    work_off(broker)
+    assert message.get_result(backend=backend) == 7

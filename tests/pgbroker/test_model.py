@@ -139,11 +139,13 @@ class Stories(RuleBasedStateMachine):
             claims._queues[queue].crowded = False
         claims.look_now(QUEUES)
         claims._survey_at = 0.0
+        shares = {queue: limit // 2 if limit > 1 else int(claims._queues[queue].limited_turn)
+                  for queue, limit in wanted.items()}  # fmt: skip
         rows = claims.take(wanted, process_id) if wanted else []
         running = {key: sum(m.run_key == key for m in self.held()) for key in ("r1", "r2")}
         for queue, limit in wanted.items():
             taken = [self.messages[row[0]] for row in rows if row[1] == queue]
-            self.check_taken(queue, limit, taken, running)
+            self.check_taken(queue, limit, shares[queue], taken, running)
             for message in taken:
                 if message.run_key:
                     running[message.run_key] += 1
@@ -151,7 +153,7 @@ class Stories(RuleBasedStateMachine):
             message = self.messages[row[0]]
             message.state, message.worker, message.token, message.unique_key = "consumed", worker, row[3], None
 
-    def check_taken(self, queue, limit, taken, running):
+    def check_taken(self, queue, limit, share, taken, running):
         if queue in self.paused:
             assert not taken
             return
@@ -159,22 +161,25 @@ class Stories(RuleBasedStateMachine):
         free = sorted((m for m in waiting if m.run_key is None), key=lambda m: (m.priority, m.seq))
         limited = [m for m in taken if m.run_key is not None]
         assert all(m in waiting for m in taken)
-        for key in ("r1", "r2"):
-            mine = [m for m in limited if m.run_key == key]
-            assert running[key] + len(mine) <= 1
-            first = sorted((m for m in waiting if m.run_key == key), key=lambda m: (m.priority, m.seq))
-            assert mine == first[: len(mine)]
-        could = sum(1 for key in ("r1", "r2") if not running[key] and any(m.run_key == key for m in waiting))
-        if could:
-            assert limited or limit == 0
-        assert len(limited) <= max(1, limit // 2)
+        firsts = [
+            min((m for m in waiting if m.run_key == key), key=lambda m: (m.priority, m.seq), default=None)
+            for key in ("r1", "r2")
+            if not running[key]
+        ]
+        candidates = sorted(filter(None, firsts), key=lambda m: (m.priority, m.seq))[:limit]
+        may = [
+            m
+            for place, m in enumerate(candidates)
+            if not free or m.priority < free[0].priority or (m.priority == free[0].priority and place < share)
+        ]
+        assert {m.message_id for m in limited} == {m.message_id for m in may}
         expected = free[: limit - len(limited)]
         assert {m.message_id for m in taken if m.run_key is None} == {m.message_id for m in expected}
 
     def write(self, message, token, outcome):
         leased = LeasedMessage(
             Message(message.queue, "note", (), {}, {}, message_id=message.message_id),
-            Lease(token, str(uuid4()), 1, 0, 0, False, 0.0, ()),
+            Lease(token, str(uuid4()), 1, 0, 0, False, False, 0.0, ()),
             SimpleNamespace(),
         )
         self.finisher.finish([(leased, OUTCOMES[outcome])])

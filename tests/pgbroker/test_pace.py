@@ -1,10 +1,16 @@
 """A process claims ahead of short work, never ahead of long work; and gives back what it took too much of."""
 
-from threading import Event
+from collections import deque
+from threading import Event, Thread
+from time import monotonic
+from uuid import uuid4
 
 import dramatiq
 from workers import until, work_off, working
 
+from pgbroker.encoding import message_of
+from pgbroker.engine import RECALL_SECONDS
+from pgbroker.leased import Lease, LeasedMessage
 from pgbroker.pace import HORIZON_SECONDS, MOST_AHEAD, Pace
 
 
@@ -83,3 +89,55 @@ def test_a_worker_off_its_pace_still_drains(broker, look):
         broker.send_many([short.message() for _ in range(100)])
         work_off(broker)
     assert len(look.finished) == 300
+
+
+class Interrupted(deque):
+    """Calls `interrupt` once, in the middle of being walked or emptied."""
+
+    def __iter__(self):
+        for message in super().__iter__():
+            yield message
+            self._once()
+
+    def popleft(self):
+        message = super().popleft()
+        self._once()
+        return message
+
+    def _once(self):
+        interrupt, self.interrupt = self.interrupt, lambda: None
+        interrupt()
+
+
+def test_a_message_that_is_taken_during_a_recall_is_handed_out_once(broker):
+    """Its thread takes from the inbox without the engine's lock, while the lookout gives back what waited too long."""
+    broker.declare_queue("default")
+    engine = broker.start_engine(2)
+    engine.add_queue("default")
+    text = '{"actor_name": "note", "args": [], "kwargs": {}, "options": {}}'
+    messages = [
+        LeasedMessage(
+            message_of(text, str(uuid4()), "default"),
+            Lease(str(uuid4()), "", 1, 0, 0, False, False, monotonic() - age, (0, 0)),
+            engine,
+        )
+        for age in (2 * RECALL_SECONDS, 0, 0, 0, 0)
+    ]
+    taken = []
+    with engine._lock:
+        engine._held.update({message.lease.token: message for message in messages})
+        engine._recall_at = 0.0
+        inbox = engine._inboxes["default"]
+        inbox.messages = Interrupted(messages)
+
+        def take():
+            thread = Thread(target=lambda: taken.append(engine.take("default", 5)))
+            thread.start()
+            thread.join(0.5)
+
+        inbox.messages.interrupt = take
+        engine._recall()
+    until(lambda: taken)
+    while inbox.messages:
+        taken.append(engine.take("default", 0))
+    assert sorted(map(id, taken)) == sorted(map(id, messages[1:]))

@@ -34,7 +34,12 @@ REGULAR = {
     ],
     "claim_turns": [{"queue_name": "crowd", "how_many": 8, "after": "tenant 3", "process_id": ID}],
     "limited_lock": [{"queue_name": "crowd", "after": "", "most_keys": 50}],
-    "limited_claim": [{"queue_name": "crowd", "run_keys": ["key 1", "key 2"], "how_many": 8, "process_id": ID}],
+    "limited_claim": [
+        {
+            "queue_name": "crowd", "run_keys": ["key 1", "key 2"], "how_many": 8, "share": 4, "floor": None,
+            "level_priorities": [0], "level_floors": ["2020-01-01"], "process_id": ID,
+        }
+    ],
     "survey": [{"queues": ["crowd", "other"]}],
     "peek": [{"queues": ["crowd", "other"], "floors": [None, "2020-01-01"]}],
     "disown": [{"process_id": ID, "tokens": IDS}],
@@ -46,6 +51,7 @@ REGULAR = {
     "send": [{"rows": "[]"}],
     "known": [{"message_ids": IDS}],
     "waiting": [{"unique_key": "key"}],
+    "restore_key": [{"message_id": ID, "unique_key": "key"}],
     "beat": [
         {
             "process_id": ID, "due_seconds": 1, "backend_pid": 1, "queues": ["crowd"], "counters": None, "hears": True,

@@ -1,11 +1,16 @@
 """At most so many messages of one key run at once, in all processes together."""
 
 from threading import Barrier, BrokenBarrierError, Lock
+from time import monotonic
+from uuid import uuid4
 
 import dramatiq
+import pytest
 from workers import until, work_off, working
 
-from pgbroker import PostgresBroker
+from pgbroker import PostgresBroker, dead_letters, operate
+from pgbroker.claim import MOST_KEYS, Claims
+from pgbroker.connections import Line, rows
 from pgbroker.middleware import Retries
 
 
@@ -111,3 +116,139 @@ def test_a_worker_without_the_actor_finds_limited_messages_of_others(broker, url
     limited.send("x")
     work_off(broker)
     assert len(look.finished) == 1
+
+
+@pytest.fixture
+def claimed(broker):
+    """The actors of so many messages, claimed one by one: as by a worker whose threads are all busy but one."""
+    line = Line(broker.connections)
+
+    def claim(how_many):
+        broker.register_actors()
+        claims = Claims(line)
+        claims.add("default", limited=True)
+        taken = [row for _ in range(how_many) for row in claims.take({"default": 1}, str(uuid4()))]
+        names = {row["message_id"]: row["actor_name"] for row in broker.connections.records(
+            "select message_id::text, actor_name from dramatiq.queue")}  # fmt: skip
+        return [names[row[0]] for row in taken]
+
+    yield claim
+    line.close()
+
+
+def declare_many(broker):
+    """An actor whose limit leaves room for many, and one without a limit."""
+
+    @dramatiq.actor(broker=broker, run_at_most=50)
+    def export():
+        pass
+
+    @dramatiq.actor(broker=broker)
+    def free():
+        pass
+
+    return export, free
+
+
+def test_a_backlog_with_a_limit_starves_no_message_without_one(broker, claimed):
+    export, free = declare_many(broker)
+    broker.send_many([export.message() for _ in range(20)])
+    broker.send_many([free.message() for _ in range(4)])
+    first = claimed(10)
+    assert (first.count("free"), first.count("export")) == (4, 6)
+
+
+def test_priority_goes_before_limits(broker, claimed):
+    export, free = declare_many(broker)
+    broker.send_many([export.message() for _ in range(5)])
+    broker.send_many([free.message_with_options(priority=-1) for _ in range(5)])
+    broker.send_many([export.message_with_options(priority=-2) for _ in range(5)])
+    assert claimed(15) == ["export"] * 5 + ["free"] * 5 + ["export"] * 5
+
+
+def test_of_several_keys_the_oldest_message_is_first(broker, claimed):
+    export, _ = declare_many(broker)
+
+    @dramatiq.actor(broker=broker, run_at_most=50)
+    def report():
+        pass
+
+    report.send()
+    broker.send_many([export.message() for _ in range(20)])
+    assert claimed(1) == ["report"]
+
+
+def test_a_delayed_message_is_looked_for_when_it_is_due(broker):
+    """And not with the next of the looks at what a limit holds up, which are a quarter of a second apart."""
+    export, _ = declare_many(broker)
+    line = Line(broker.connections)
+    claims = Claims(line)
+    claims.add("default", limited=True)
+    export.send_with_options(delay=10_000)
+    for _ in range(12):  # each pause is longer than the one before
+        claims.take({"default": 1}, str(uuid4()))
+    export.send_with_options(delay=150, priority=-1)
+    claims.take({"default": 1}, str(uuid4()))
+    assert claims.next_look() - monotonic() <= 0.151
+    line.close()
+
+
+def test_the_next_begins_as_soon_as_a_limit_is_free(broker, look):
+    """One look each quarter of a second would take longer than this waits."""
+
+    @dramatiq.actor(broker=broker, run_at_most=1)
+    def one_by_one():
+        pass
+
+    broker.send_many([one_by_one.message() for _ in range(100)])
+    work_off(broker, seconds=15)
+    assert len(look.finished) == 100
+
+
+def test_an_empty_run_key_holds_up_no_message(broker, look):
+    declare(broker, Gauge())
+    broker.register_actors()
+    look.rows("select pgbroker.enqueue('free', run_key => '')")
+    sent = broker.actors["free"].send_with_options(run_key="")
+    operate.cancel(broker.connections, [sent.message_id])
+    dead_letters.retry(broker.connections)
+    assert [row["run_key"] for row in look.waiting] == ["", None]
+    work_off(broker)
+    assert len(look.finished) == 2
+
+
+def test_a_key_without_a_limit_written_by_hand_is_run_one_by_one(broker, look):
+    declare(broker, Gauge())
+    for _ in range(2):
+        look.rows(
+            """insert into dramatiq.queue (message_id, message, run_key) values (gen_random_uuid(),
+               '{"actor_name": "free", "args": [], "kwargs": {}, "options": {}}', 'by hand')"""
+        )
+    work_off(broker)
+    assert len(look.finished) == 2
+
+
+def test_every_key_has_its_turn_where_more_wait_than_one_claim_looks_at(broker, look):
+    @dramatiq.actor(broker=broker, run_at_most=1)
+    def limited():
+        pass
+
+    broker.send_many([limited.message_with_options(run_key=f"key {n:03}") for n in range(2 * MOST_KEYS + 20)])
+    work_off(broker)
+    assert len(look.finished) == 2 * MOST_KEYS + 20
+
+
+@pytest.mark.parametrize("default", ["repeatable read", "serializable"])
+def test_claims_see_what_was_committed_whatever_the_default_is(broker, look, database_name, default):
+    """With a snapshot from before its lock, a claim under a limit would not see who took the last place."""
+    look.rows(f"""alter database "{database_name}" set default_transaction_isolation = '{default}'""")
+    line = Line(broker.connections)
+    levels = [line.execute("select current_setting('transaction_isolation')")]
+    for connections in (line, broker.connections):
+        with connections.transaction() as connection:
+            levels.append(rows(connection, "select current_setting('transaction_isolation')"))
+    line.close()
+    assert levels == [[("read committed",)]] * 3
+    assert broker.connections.execute("select current_setting('transaction_isolation')") == [(default,)], (
+        "behind a pooler others use it"
+    )

@@ -1,6 +1,8 @@
 """Sending: what arrives, with which transaction, and what is refused."""
 
 import datetime
+import random
+import string
 from threading import Thread
 
 import dramatiq
@@ -284,3 +286,34 @@ def test_d06_a_connection_that_is_lost_in_use_is_a_connection_error_for_dramatiq
         broker.connections.execute("select pg_terminate_backend(pg_backend_pid())")
     with pytest.raises(dramatiq.errors.ConnectionError), broker.connections.transaction() as connection:
         connection.close()  # so that the commit fails
+
+
+def noise(length):
+    """Text that no compression makes fit into an index."""
+    return "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=length))
+
+
+@pytest.mark.parametrize("option", ["unique_key", "tenant", "run_key"])
+def test_a_key_that_no_index_holds_is_refused(broker, note, look, option):
+    with pytest.raises(MessageRefused, match=rf"its {option} takes 4,000 bytes, 2,000 are allowed"):
+        note.send_with_options(**{option: noise(4_000)})
+    note.send_with_options(**{option: noise(2_000)})
+    work_off(broker)
+    assert len(look.finished) == 1
+
+
+def test_a_finish_that_no_index_holds_is_a_dead_letter_and_blocks_nobody(broker, note, look):
+    look.rows(
+        """insert into dramatiq.queue (message_id, message, tenant, run_key, run_at_most)
+           values (gen_random_uuid(), '{"actor_name": "note", "args": [], "kwargs": {}, "options": {}}', %s, 'k', 1)""",
+        noise(4_000),
+    )
+    work_off(broker)
+    (letter,) = look.dead
+    assert (letter["reason"], "index row size" in letter["error"]) == ("could not be finished", True)
+
+
+def test_many_messages_keep_their_letters_whatever_the_client_encoding(broker, note, look, monkeypatch):
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    broker.send_many([note.message_with_options(args=("Zoë",), tenant="Zoë") for _ in range(100)])
+    assert {(row["tenant"], row["message"]["args"][0]) for row in look.waiting} == {("Zoë", "Zoë")}

@@ -86,3 +86,21 @@ def test_turns_are_taken_by_one_message_at_a_time_as_well(broker, look):
     assert len(taken) == 18
     assert min(taken.count(tenant) for tenant in "abc") >= 5, taken
     claims._line.close()
+
+
+def test_tenants_whose_messages_are_all_due_later_end_no_turn(broker, look):
+    """They lie between two tenants with work: whoever claims one by one walks past them, and is not stuck there."""
+
+    @dramatiq.actor(broker=broker)
+    def note():
+        pass
+
+    broker.send_many([note.message_with_options(tenant="a") for _ in range(60)])
+    broker.send_many([note.message_with_options(tenant=f"b {n}") for n in range(40)], delay=3_600_000)
+    note.send_with_options(tenant="c")
+    claims = Claims(Line(broker.connections))
+    claims.add("default", limited=False)
+    broker.register_actors()
+    taken = [row[8] for _ in range(12) for row in claims.take({"default": 1}, str(uuid4()))]
+    assert "c" in taken
+    claims._line.close()

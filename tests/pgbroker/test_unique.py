@@ -1,11 +1,14 @@
 """unique_key: at most one message waits under it; what runs already does not count."""
 
 from threading import Event
+from types import SimpleNamespace
 
 import dramatiq
 import psycopg2
 import pytest
 from workers import until, working
+
+from pgbroker.engine import _restore_keys
 
 
 @pytest.fixture
@@ -94,3 +97,49 @@ def test_a_message_that_an_open_transaction_counts_on_is_not_claimed_before_it_c
             until(lambda: note.ran == [3, 1], "the message has run after the commit")
     finally:
         other.close()
+
+
+def test_a_message_that_was_claimed_and_not_begun_has_its_key_again(broker, look):
+    """A worker used to short work claims ahead, and gives back what it cannot begin."""
+    began, go_on = Event(), Event()
+
+    @dramatiq.actor(broker=broker)
+    def short(number):
+        if number == 700:
+            began.set()
+            go_on.wait(20)
+
+    broker.send_many(
+        [short.message_with_options(args=(number,), unique_key=f"ticket {number}") for number in range(1_500)]
+    )
+    with working(broker, threads=1):
+        assert began.wait(20)
+        until(lambda: look.rows("select from dramatiq.queue where state = 'consumed' having count(*) = 1"))
+        assert broker.engine.counters["recalled"] > 0
+        until(lambda: not look.rows("select from dramatiq.queue where state = 'queued' and unique_key is null"))
+        waiting = {row["unique_key"]: str(row["message_id"]) for row in look.waiting if row["state"] == "queued"}
+        for key in list(waiting)[:3]:
+            assert short.send_with_options(args=(0,), unique_key=key).message_id == waiting[key]
+        go_on.set()
+        until(lambda: len(look.finished) == 1_500)
+
+
+@pytest.mark.parametrize("state", ["sent", "being sent"])
+def test_a_key_that_somebody_took_meanwhile_is_left_to_him(broker, note, look, url, state):
+    first = note.send_with_options(args=(1,), unique_key="ticket 1")
+    look.rows("update dramatiq.queue set unique_key = null")
+    somebody = psycopg2.connect(url)
+    try:
+        with broker.enlist(somebody):
+            second = note.send_with_options(args=(2,), unique_key="ticket 1")
+        if state == "sent":
+            somebody.commit()
+        given_back = SimpleNamespace(message_id=first.message_id, options=first.options)
+        _restore_keys(broker.connections, [given_back])
+        somebody.commit()
+    finally:
+        somebody.close()
+    assert {str(row["message_id"]): row["unique_key"] for row in look.waiting} == {
+        first.message_id: None,
+        second.message_id: "ticket 1",
+    }

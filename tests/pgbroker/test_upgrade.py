@@ -1,16 +1,17 @@
 """A table of dramatiq-pg 0.12 with its messages is taken over as it stands."""
 
+import shutil
 from importlib.resources import files
 
 import dramatiq
 import psycopg2
 import pytest
 from builders import admin
-from workers import work_off
+from workers import until, work_off, working
 
 from pgbroker import PostgresBroker
 from pgbroker.middleware import Retries
-from pgbroker.migrate import migrate
+from pgbroker.migrate import DIRECTORY, migrate
 
 
 @pytest.fixture
@@ -70,3 +71,30 @@ def test_its_waiting_running_delayed_done_and_rejected_messages_go_on(old, serve
 def test_the_upgrade_may_run_twice(old):
     assert migrate(old).applied
     assert migrate(old).applied == []
+
+
+def test_due_times_that_no_worker_could_read_are_mended(old, server, tmp_path):
+    """One of them kept a worker from whatever it had claimed together with it."""
+    for path in DIRECTORY.glob("000[1-6]*.sql"):
+        shutil.copy(path, tmp_path)
+    migrate(old, tmp_path)
+    insert = """insert into dramatiq.queue (message_id, run_at, message) values (gen_random_uuid(), %s,
+        jsonb_build_object('actor_name', 'note', 'args', jsonb_build_array(%s), 'kwargs', '{}'::jsonb,
+                           'options', '{}'::jsonb))"""
+    times = ("-infinity", "0044-03-15 BC", "infinity", "20000-01-01")
+    with old, old.cursor() as cursor:
+        cursor.executemany(insert, [(run_at, run_at) for run_at in times])
+    migrate(old)
+    broker = PostgresBroker(server.url(database="old_dramatiq_pg"), middleware=[Retries()], results=False)
+    ran = []
+
+    @dramatiq.actor(broker=broker)
+    def note(what):
+        ran.append(what)
+
+    with working(broker):
+        until(lambda: len(ran) == 2)
+    assert sorted(ran) == sorted(times[:2])
+    for run_at in times:
+        with pytest.raises(psycopg2.errors.CheckViolation, match="queue_run_at"), old, old.cursor() as cursor:
+            cursor.execute(insert, (run_at, run_at))
