@@ -202,6 +202,22 @@ def test_the_pause_after_a_failure_grows(kb):
     assert 3.5 < pauses[0] < 6.5
 
 
+def test_a_short_pause_does_not_wait_for_the_end_of_a_long_one(kb):
+    kb.rows(POISON)
+    kb.put("bad", "Bad", "A cup of arsenic.")
+    for _ in range(4):
+        kb.rows("update article_index set next_try_at = now() where state = 'pending'")
+        kb.index()
+    kb.rows("delete from dramatiq.queue where run_at < now() + interval '60 seconds'")
+    assert len(kb.messages()) == 1, "the long pause has its message"
+    kb.put("also bad", "Also bad", "More arsenic.")
+    kb.index()
+    assert kb.rows(
+        "select count(*) from dramatiq.queue where actor_name = 'index_articles' and state = 'queued'"
+        "   and run_at between now() + interval '2 seconds' and now() + interval '8 seconds'"
+    ) == [(1,)]
+
+
 def test_a_text_that_the_model_fails_on_does_not_take_its_batch_with_it(kb, monkeypatch):
     real = embedding.embed
 
