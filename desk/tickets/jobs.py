@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg2.extensions import connection as Connection
@@ -87,10 +87,10 @@ def triage(organization_id: UUID | str, ticket_id: UUID | str) -> tuple[Ticket, 
     found = triaged()
     if rules.may_be_described(found):
         found = triaged(described=categories.described(ticket.organization_id))
-    if found.category and not _in_use(ticket.organization_id, found.category):
+    if found.category and not _in_use(ticket.organization_id, "category", found.category):
         found = rules.withdraw(found, f"the likeliest category, {found.category}, is not in use any more")
     # Of a stored model: those of the rules have no confidence, and are nobody's labels.
-    if found.intent_confidence is not None and not _intent_in_use(ticket.organization_id, str(found.intent)):
+    if found.intent_confidence is not None and not _in_use(ticket.organization_id, "intent", str(found.intent)):
         found = rules.withdraw_intent(found)
     return ticket, found, embedding.model_name()
 
@@ -281,21 +281,10 @@ def _text(ticket: Ticket) -> str:
     return vectors.text_of(ticket.subject, ticket.body)
 
 
-def _in_use(organization_id: UUID, category: str) -> bool:
-    """Whether people still use this category: a model may have learnt it from tickets that are labelled anew since."""
+def _in_use(organization_id: UUID, what: Literal["category", "intent"], label: str) -> bool:
+    """Whether people still use this label: a model may have learnt it from tickets that are labelled anew since."""
     with database.transaction(organization_id) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            statement("desk.tickets", "category_in_use"), {"organization_id": organization_id, "category": category}
-        )
-        return bool(cursor.fetchone()[0])  # type: ignore[index]  # one row
-
-
-def _intent_in_use(organization_id: UUID, intent: str) -> bool:
-    """As `_in_use`, of an intent."""
-    with database.transaction(organization_id) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            statement("desk.tickets", "intent_in_use"), {"organization_id": organization_id, "intent": intent}
-        )
+        cursor.execute(statement("desk.tickets", f"{what}_in_use"), {"organization_id": organization_id, what: label})
         return bool(cursor.fetchone()[0])  # type: ignore[index]  # one row
 
 
