@@ -110,7 +110,8 @@ def _triage(found: dict[str, Any] | None) -> str:
         )
         lines.append(f"{escape(told['text'])} [dim]({escape(told['method'] + opinion)})[/]")
     for name, evidence in found["evidence"].items():
-        lines.append(f"[dim]{escape(name)}: {escape(_evidence(evidence))}[/]")
+        if evidence:
+            lines.append(f"[dim]{escape(name.replace('_', ' '))}: {escape(_evidence(evidence))}[/]")
     return "\n".join(lines)
 
 
@@ -120,7 +121,10 @@ def _evidence(evidence: Any) -> str:
     if isinstance(evidence, list):
         return "; ".join(_evidence(one) for one in evidence)
     if isinstance(evidence, dict):
-        return ", ".join(f"{name} {value}" for name, value in evidence.items())
+        return ", ".join(
+            f"{name} ({_evidence(value)})" if isinstance(value, dict) else f"{name} {_evidence(value)}"
+            for name, value in evidence.items()
+        )
     return json.dumps(evidence, ensure_ascii=False)
 
 

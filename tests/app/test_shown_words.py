@@ -7,6 +7,7 @@ from builders import new_organization
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.commands import ticket_show
 from app.output import console, errors, progress
 from pgbroker.output import show_table
 
@@ -91,3 +92,21 @@ def test_colours_are_still_the_consoles_own():
     with shown.capture() as capture:
         shown.print("[red]late[/]")
     assert capture.get() == "\x1b[31mlate\x1b[0m\n"
+
+
+@pytest.mark.parametrize(("width", "is_table"), [(100, True), (60, False)])
+def test_no_number_is_broken_where_the_terminal_is_narrow(monkeypatch: pytest.MonkeyPatch, width: int, is_table: bool):
+    narrow = type(console)(width=width)
+    monkeypatch.setattr("pgbroker.output.console", narrow)
+    rows = [{"name": "an organization's name of some length", **{f"figure {n}": 10**6 + n for n in range(7)}}]
+    with narrow.capture() as capture:
+        show_table("Figures", rows)
+    shown = capture.get()
+    assert all(str(10**6 + n) in shown for n in range(7))
+    assert max(map(len, shown.splitlines())) <= width
+    assert ("┃" in shown) == is_table
+
+
+def test_evidence_within_evidence_is_read_as_words():
+    evidence = {"method": "curves", "all": {"late": 6.1, "tickets": 67.9}}
+    assert ticket_show._evidence(evidence) == "method curves, all (late 6.1, tickets 67.9)"
