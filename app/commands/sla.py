@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from psycopg2.extensions import connection as Connection
 
 from app.commands import sla_published
 from app.commands.files import text_of
@@ -91,12 +92,16 @@ def show_moves(org: Organization, as_json: AsJson = False) -> None:
 
 @app.command()
 def sweep(
-    at: Annotated[str | None, typer.Option("--at", help="Sweep as of this ISO instant.", metavar="ISO")] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", help="Sweep as of this ISO instant, not one to come.", metavar="ISO")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Record and tell what the clocks of all organizations have crossed, and print the summary line."""
     now = None if at is None else _instant(at, "--at")
     with database.transaction() as connection:
+        if now is not None:
+            _refuse_future(connection, now)
         found = sweep_all(connection, now)
     if as_json:
         return show_json(asdict(found))
@@ -193,7 +198,7 @@ def risk(
 @app.command()
 def escalations(
     org: Organization,
-    top: Annotated[int, typer.Option(help="How many at the most.", metavar="N", min=1)] = 50,
+    top: Annotated[int, typer.Option(help="How many at the most.", metavar="N", min=1, max=1000)] = 50,
     as_json: AsJson = False,
 ) -> None:
     """The newest escalation steps: which crossing asked for what, and what became of it."""
@@ -323,6 +328,15 @@ def _instant(text: str, name: str) -> datetime:
     except ValueError:
         raise InvalidInput(f"{name}: {text!r} is no ISO instant such as 2026-12-24T09:00:00Z.") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _refuse_future(connection: Connection, at: datetime) -> None:
+    """What a sweep tells is never taken back: nobody is to hear today that tomorrow's deadline was missed."""
+    with connection.cursor() as cursor:
+        cursor.execute("select %s > now()", (at,))
+        ((is_future,),) = cursor.fetchall()
+    if is_future:
+        raise InvalidInput(f"--at: {at.isoformat()} is still to come, and what a sweep tells is never taken back.")
 
 
 def _warn(warnings: Any) -> None:

@@ -167,6 +167,7 @@ def test_explain_of_a_ticket_without_a_clock_says_why_there_may_be_none(desk):
     (("report", "--org", "Nobody"), NotFound, "There is no organization 'Nobody'"),
     (("report", "--org", "Acme", "--since", "then"), InvalidInput, "--since: 'then' is no ISO instant"),
     (("sweep", "--at", "soon"), InvalidInput, "--at: 'soon' is no ISO instant"),
+    (("sweep", "--at", "9999-01-01"), InvalidInput, "is still to come"),
     (("publish", "/nowhere.json", "--org", "Acme"), InvalidInput, "/nowhere.json cannot be read"),
     (("publish", str(SAMPLE), "--org", "Nobody"), NotFound, "There is no organization 'Nobody'"),
     (("replay", "/nowhere.csv", "--policy", str(SAMPLE)), InvalidInput, "/nowhere.csv cannot be read"),
