@@ -18,6 +18,8 @@ dead = typer.Typer(
     no_args_is_help=True, help="Messages that failed for good: look at them, send them again, discard them."
 )
 
+MOST_DAYS = 36_500
+
 Queue = Annotated[str, typer.Argument(metavar="NAME", help="The queue.")]
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="Message ids.")]
 DeadIds = Annotated[
@@ -49,16 +51,14 @@ def queues(context: typer.Context, as_json: AsJson = False) -> None:
 
 def pause(context: typer.Context, name: Queue, as_json: AsJson = False) -> None:
     """Let nobody take messages from a queue until it is resumed, whatever is restarted. What runs goes on."""
-    known = [row["queue"] for row in figures.queues(_connections(context))]
+    _doubt(context, name)
     operate.pause(_connections(context), name)
-    if name not in known:
-        there = f"There are {', '.join(known)}." if known else "There is none yet."
-        errors.print(f"Nobody has heard of a queue {name!r} so far. {there}", markup=False, highlight=False)
     _tell_queue(context, name, as_json)
 
 
 def resume(context: typer.Context, name: Queue, as_json: AsJson = False) -> None:
     """Let workers take messages from a queue again."""
+    _doubt(context, name)
     operate.resume(_connections(context), name)
     _tell_queue(context, name, as_json)
 
@@ -75,8 +75,12 @@ def cancel(context: typer.Context, ids: Ids, as_json: AsJson = False) -> None:
 
 def prune(
     context: typer.Context,
-    finished_days: Annotated[int | None, typer.Option(min=0, help="Delete finished messages older than this.")] = None,
-    dead_days: Annotated[int | None, typer.Option(min=0, help="Delete dead letters older than this.")] = None,
+    finished_days: Annotated[
+        int | None, typer.Option(min=0, max=MOST_DAYS, metavar="DAYS", help="Delete finished messages older than this.")
+    ] = None,
+    dead_days: Annotated[
+        int | None, typer.Option(min=0, max=MOST_DAYS, metavar="DAYS", help="Delete dead letters older than this.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Delete what has been kept long enough, in small batches, while workers work."""
@@ -97,7 +101,7 @@ def prune(
 def list_(
     context: typer.Context,
     actor: Actor = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at the most, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most, newest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """The newest dead letters."""
@@ -147,6 +151,22 @@ def discard(
 def _connections(context: typer.Context) -> Connections:
     connections: Connections = context.obj()
     return connections
+
+
+def _doubt(context: typer.Context, name: str) -> None:
+    """Say so where nobody knows this queue: it is most likely misspelt, and may be one that is still to come.
+
+    Raises:
+        typer.BadParameter: no queue can have this name.
+    """
+    if not name.strip():
+        raise typer.BadParameter("A queue's name is not empty.", param_hint="NAME")
+    known = [row["queue"] for row in figures.queues(_connections(context))]
+    if name not in known:
+        there = f"There are {', '.join(known)}." if known else "There is none yet."
+        errors.print(
+            f"Nobody has heard of a queue {name!r} so far. {there}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def _tell_queue(context: typer.Context, name: str, as_json: bool) -> None:

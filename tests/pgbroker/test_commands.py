@@ -66,6 +66,7 @@ def test_a_name_that_nobody_knows_is_paused_all_the_same_and_doubted(run, note):
     assert "is paused" in out
     assert "Nobody has heard of a queue 'nots'" in err
     assert "notes" in err
+    assert "Nobody has heard of a queue 'nits'" in run("resume", "nits")[1]
 
 
 def test_messages_are_cancelled_shown_sent_again_and_discarded(run, note, look):
@@ -107,6 +108,10 @@ def test_misuse_is_status_2(run):
     for arguments, said in (
         (("prune",), "--finished-days"),
         (("prune", "--dead-days", "-1"), "greater than or equal"),
+        (("prune", "--finished-days", "9" * 20), "less than or equal"),
+        (("dead", "list", "--limit", "9" * 20), "less than or equal"),
+        (("pause", ""), "A queue's name is not empty"),
+        (("resume", " "), "A queue's name is not empty"),
         (("cancel",), "ID"),
         (("dead", "retry"), "Name either"),
         (("nothing",), "nothing"),
