@@ -56,7 +56,9 @@ def _run(stop: Event, workers: int, threads: int, port: int) -> None:
     with Processes() as processes:
         start_desk(processes, workers=workers, threads=threads, host=host, port=port, stop=stop)
         if not stop.is_set():
-            errors.print(f"The desk is up: http://{host}:{port}/docs · Ctrl-C ends it.", style="green", highlight=False)
+            errors.print(
+                f"The desk is up: http://{host}:{port}/api/v1/health · Ctrl-C ends it.", style="green", highlight=False
+            )
             processes.supervise(stop)
         errors.print("Stopping: what runs is finished first.", style="yellow")
 

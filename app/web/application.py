@@ -29,7 +29,10 @@ def build() -> FastAPI:
     """
     refuse_open_door()
     _configure_logging()
-    api = FastAPI(title="ATUM Desk", version=version("atum-desk-workers"), lifespan=_lifespan)
+    # No /docs: its page takes scripts from elsewhere, which could do all that a caller from this machine may do.
+    api = FastAPI(
+        title="ATUM Desk", version=version("atum-desk-workers"), lifespan=_lifespan, docs_url=None, redoc_url=None
+    )
     for module in (health, tickets, offers, articles, search, sla, notifications, metrics):
         api.include_router(module.router)
     errors.register(api)

@@ -146,3 +146,8 @@ def test_listening_to_the_network_without_a_token_is_refused_at_the_start(databa
     monkeypatch.setenv("ATUM_API_TOKEN", "s3cret")
     settings.cache_clear()
     refuse_open_door()
+
+
+def test_no_page_takes_a_script_from_elsewhere(client: TestClient):
+    assert [client.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]
+    assert "/api/v1/search" in client.get("/openapi.json").json()["paths"]
