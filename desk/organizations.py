@@ -7,6 +7,7 @@ from psycopg2.extensions import connection as Connection
 from desk.errors import InvalidInput, NotFound
 
 SHOWN = 10
+LONGEST_NAME = 1_000  # characters; a request of the API could not name a longer one
 
 
 def find(connection: Connection, name: str) -> UUID:
@@ -32,11 +33,13 @@ def find_or_create(connection: Connection, name: str) -> UUID:
     """The id of the organization called `name`, made if it is not there; two callers at once get the same one.
 
     Raises:
-        InvalidInput: the name is empty or holds a NUL character.
+        InvalidInput: the name is empty, longer than LONGEST_NAME, or holds a NUL character.
     """
     name = _checked(name)
     if not name:
         raise InvalidInput("An organization's name must not be empty.")
+    if len(name) > LONGEST_NAME:
+        raise InvalidInput(f"An organization's name has at most {LONGEST_NAME:,} characters; this has {len(name):,}.")
     with connection.cursor() as cursor:
         cursor.execute("insert into organizations (name) values (%s) on conflict (name) do nothing", (name,))
         cursor.execute("select id from organizations where name = %s", (name,))

@@ -16,6 +16,7 @@ from desk.kb import builds, judgements, questions
 from desk.kb.builds import ModelState
 
 HINT_AFTER_SECONDS = 15
+NOTHING_MOVES = "Nothing moves: does a worker run? `dramatiq brokers actors schedules -Q kb` is one."
 POLL_SECONDS = 0.5
 
 Organization = Annotated[str, typer.Option("--org", help="The organization's name.")]
@@ -67,6 +68,8 @@ def reindex(
     crash, it goes on where it was. Not worse means: the organization's own questions (`atum kb questions`), where it
     has some, are answered as well, within 0.01. The old model is kept for a week: `atum kb use` goes back at once.
     """
+    if not model.strip():
+        raise InvalidInput("--model is empty: name the model, such as BAAI/bge-small-en-v1.5.")
     with errors.status(f"trying {model}"):
         dimensions = builds.check(model)
     started = []
@@ -192,6 +195,6 @@ def _wait(name: str, model: str) -> None:
             first = one.vectors if first is None else first
             bar.update(task, total=one.chunks, completed=one.vectors)
             if one.vectors == first and not hinted and time.monotonic() - started > HINT_AFTER_SECONDS:
-                errors.print("Nothing moves: is a worker running? `atum up` starts one.", style="yellow")
+                errors.print(NOTHING_MOVES, style="yellow")
                 hinted = True
             time.sleep(POLL_SECONDS)

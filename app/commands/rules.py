@@ -35,7 +35,9 @@ def replace(
 @app.command()
 def show(
     org: Organization,
-    version: Annotated[int | None, typer.Option("--version", help="Default: the newest.", metavar="N", min=1)] = None,
+    version: Annotated[
+        int | None, typer.Option("--version", help="Default: the newest.", metavar="N", min=1, max=2**31 - 1)
+    ] = None,
 ) -> None:
     """The document of a version, as `set` takes it; {} where nothing was set."""
     organization_id = named(org)

@@ -67,7 +67,7 @@ def models(
 def quality_(
     org: Organization,
     days: Annotated[
-        int, typer.Option("--days", help="Of choices in the last so many days.", min=1)
+        int, typer.Option("--days", help="Of choices in the last so many days.", min=1, max=3650)
     ] = quality.USUAL_DAYS,
     as_json: AsJson = False,
 ) -> None:

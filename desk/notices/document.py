@@ -56,7 +56,8 @@ def read(given: Any, reach: Reach) -> Wanted:
     Raises:
         InvalidInput: one line that names the place.
     """
-    _object(given, ("timezone", "mail", "quiet_hours", "agents", "webhooks"))
+    with reading("the document"):
+        _object(given, ("timezone", "mail", "quiet_hours", "agents", "webhooks"))
     timezone = _zone(given)
     mail = given.get("mail")
     with reading("mail"):

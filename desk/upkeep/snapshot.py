@@ -90,7 +90,7 @@ def read(
         InvalidInput: more buckets than `MOST` allows, or none.
     """
     if not 1 <= last <= MOST[bucket]:
-        raise InvalidInput(f"last: {last} is not between 1 and {MOST[bucket]:,}, for buckets of a {bucket}.")
+        raise InvalidInput(f"last: {last} is not between 1 and {MOST[bucket]:,}, where a bucket is one {bucket}.")
     now = now or datetime.now(UTC)
     if bucket == "hour":
         with connection.cursor() as cursor:

@@ -1,6 +1,7 @@
 """Whatever goes wrong around a command, it says so in one line, with exit status 1 and no traceback."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,6 +111,17 @@ def test_a_login_that_is_no_member_of_the_workers(server, database_name, strange
 
 def test_a_figure_that_no_column_holds(organization, atum: Run):
     assert "bigint out of range" in atum("notices", "list", "--org", "Acme", "--top", "9" * 20)
+
+
+def test_an_organizations_name_that_no_request_could_name(database_name: str, atum: Run, tmp_path: Path):
+    (tmp_path / "a.md").write_text("# A")
+    assert "has at most 1,000 characters; this has 1,001" in atum("kb", "import", str(tmp_path), "--org", "x" * 1001)
+
+
+def test_standard_output_that_is_closed(database_name: str, organization):
+    command = f"{sys.executable} -c 'from app.start import main; main()' organization settings --org Acme >&-"
+    outcome = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
 
 
 def test_bytes_that_are_not_utf_8(database_name: str, atum: Run):

@@ -127,6 +127,7 @@ def test_questions_are_put_and_shown(kb, atum, small, tmp_path: Path):
         (("reindex", "--model", MINILM), "is the active model of every organization already"),
         (("reindex", "--model", "local/nowhere", "--org", "Acme"), "is not on this machine"),
         (("reindex", "--model", "x" * 5000), "is not on this machine"),
+        (("reindex", "--model", " ", "--org", "Acme"), "--model is empty"),
         (("reindex", "--model", SMALL, "--org", "Nobody"), "Nobody"),
         (("use", "local/nowhere", "--org", "Acme"), "There are no vectors of a model 'local/nowhere' here"),
         (("cancel", MINILM, "--org", "Acme"), "is the active model"),

@@ -119,7 +119,7 @@ def test_a_test_goes_to_the_agent_and_every_webhook_and_is_listed(organization, 
 
 
 REFUSALS = [
-    ([], "it must be an object with timezone, mail"),
+    ([], "the document: it must be an object with timezone, mail"),
     ({"mails": {}}, "'mails' is unknown; known are timezone"),
     ({"timezone": "Berlin"}, "timezone: 'Berlin' is no IANA time zone"),
     ({"mail": {"from": "x"}}, "mail: from: 'x' is no mail address"),
