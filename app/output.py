@@ -16,5 +16,5 @@ def progress() -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=errors,
-        transient=not errors.is_terminal,
+        disable=not errors.is_terminal,  # in a log it would be empty lines
     )

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from app import bell
 from app.commands import kb_models
-from app.commands.organization import CreateOrg, of_import
+from app.commands.kb_models import HINT_AFTER_SECONDS
+from app.commands.organization import CreateOrg, named, of_import
 from app.output import AsJson, console, errors, progress, show_json, show_table
 from desk import database, organizations
 from desk.kb import importing, search, status
@@ -25,7 +26,6 @@ kb_models.register(app)
 
 Organization = Annotated[str, typer.Option("--org", help="The organization's name.")]
 
-HINT_AFTER_SECONDS = 15
 WORD = re.compile(r"\w+")
 SHORTEST_SHOWN = 3  # letters of a word of the question that is worth a colour
 POLL_SECONDS = 0.3
@@ -114,8 +114,7 @@ def search_(
     as_json: AsJson = False,
 ) -> None:
     """The articles that answer a question, best first, or none if none does."""
-    with database.transaction() as connection:
-        organization = organizations.find(connection, org)
+    organization = named(org)
     visibility = ("public", "internal") if internal else ("public",)
     with database.transaction(organization) as connection:
         hits = search(
@@ -145,20 +144,21 @@ def _excerpt(excerpt: str, question: str) -> Padding:
 
 
 def _wait(organization: UUID) -> None:
-    """A progress bar until nothing is pending, with a hint if nothing moves."""
+    """Wait until nothing is pending, with a progress bar, and a hint if nothing moves."""
     with progress() as bar:
         task = bar.add_task("indexing", total=None)
         most = moved_at = 0.0
-        before = -1
+        before, hinted = -1, False
         while True:
             with database.transaction(organization) as connection:
                 left = status.left(connection, organization)
             most = max(most, left)
             if left != before:
                 before, moved_at = left, time.monotonic()
-            idle = time.monotonic() - moved_at > HINT_AFTER_SECONDS
-            hint = " (nothing moves: does a worker run? `dramatiq brokers actors schedules -Q kb`)" if idle else ""
-            bar.update(task, total=most, completed=most - left, description=f"indexing{hint}")
+            if not hinted and time.monotonic() - moved_at > HINT_AFTER_SECONDS:
+                errors.print(kb_models.NOTHING_MOVES, style="yellow")
+                hinted = True
+            bar.update(task, total=most, completed=most - left)
             if not left:
                 return
             time.sleep(POLL_SECONDS)
