@@ -1,4 +1,4 @@
-"""How people reach the desk: the HTTP API and its pages, and the `atum` command.
+"""How people reach the desk: the HTTP API and the `atum` command.
 
 `uvicorn app:api` serves. The API is made when it is asked for, so that the command does not pay for importing it.
 """

@@ -69,8 +69,8 @@ def _database() -> Iterator[Finding]:
         return
     version = connection.get_parameter_status("server_version")
     connection.close()
-    kind = "embedded" if server is not None else "at"
-    yield Finding("database", "ok", f"Postgres {version}, {kind} {database.describe(where)}")
+    place = "the embedded one" if server is not None else f"at {database.describe(where)}"
+    yield Finding("database", "ok", f"Postgres {version}, {place}")
 
 
 def _schema() -> Iterator[Finding]:

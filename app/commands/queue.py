@@ -6,7 +6,7 @@ from app.output import AsJson
 from pgbroker import commands
 from pgbroker.connections import Connections
 
-queues = typer.Typer(help="The queues: what is in them, pause and resume.")
+queues = typer.Typer(help="The queues: what is in them (also without a verb), pause and resume.")
 queues.command("list")(commands.queues)
 queues.command()(commands.pause)
 queues.command()(commands.resume)
@@ -30,7 +30,7 @@ def stats(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _list(context: typer.Context, as_json: AsJson = False) -> None:
-    """Without a verb: the list."""
+    """The list, where no verb is given."""
     _on_our_broker(context)
     if context.invoked_subcommand is None:
         commands.queues(context, as_json)

@@ -5,13 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
+from app.commands.organization import named
 from app.output import AsJson, console, show_json, show_table
-from desk import database, organizations
+from desk import database
 from desk.sla import published
 
 Organization = Annotated[str, typer.Option("--org", help="The organization's name.", metavar="NAME")]
 
-calendars = typer.Typer(help="The calendars of an organization: which there are; delete one.")
+calendars = typer.Typer(help="The calendars of an organization: without a verb, which there are; delete one.")
 
 
 def register(app: typer.Typer) -> None:
@@ -26,13 +27,12 @@ def show(
     org: Annotated[str | None, typer.Option("--org", help="The organization's name.", metavar="NAME")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Without a verb: the calendars of an organization, and how many policies and clocks count by each."""
+    """The calendars of an organization, and how many policies and clocks count by each."""
     if context.invoked_subcommand is not None:
         return
     if org is None:
         raise typer.BadParameter("Name the organization: --org NAME.")
-    with database.transaction() as connection:
-        organization_id = organizations.find(connection, org)
+    organization_id = named(org)
     with database.transaction(organization_id) as connection:
         rows = published.calendars(connection, organization_id)
     names = ("name", "timezone", "version", "published_at", "policies", "clocks")
@@ -44,8 +44,7 @@ def delete(
     name: Annotated[str, typer.Argument(help="The calendar's name.", metavar="NAME")], org: Organization
 ) -> None:
     """Delete a calendar that no policy and no clock uses."""
-    with database.transaction() as connection:
-        organization_id = organizations.find(connection, org)
+    organization_id = named(org)
     with database.transaction(organization_id) as connection:
         published.delete_calendar(connection, organization_id, name)
     console.print(f"Calendar {name!r} of {org} is deleted.", markup=False, highlight=False, soft_wrap=True)
@@ -53,8 +52,7 @@ def delete(
 
 def policies(org: Organization, as_json: AsJson = False) -> None:
     """The policies of an organization in the order in which they are asked, with what each promises."""
-    with database.transaction() as connection:
-        organization_id = organizations.find(connection, org)
+    organization_id = named(org)
     with database.transaction(organization_id) as connection:
         rows = published.policies(connection, organization_id)
     show_json(rows) if as_json else show_table(f"Policies of {org}", [_line(row) for row in rows])

@@ -1,6 +1,7 @@
 """`atum tickets`: tickets from a file into the desk, those that are alike, figures of all."""
 
 from dataclasses import asdict
+from datetime import UTC
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from app import bell
 from app.commands import categories, rules, ticket_show, triage
 from app.commands.organization import CreateOrg, named, of_import
 from app.output import AsJson, console, errors, progress, show_json, show_table
-from desk import database, organizations
+from desk import database
 from desk.errors import InvalidInput, ModelUnavailable
 from desk.tickets import imports, similar, vectors
 from desk.tickets.triage.examples import NEWEST
@@ -105,8 +106,7 @@ def similar_(
     as_json: AsJson = False,
 ) -> None:
     """Tickets with the same problem, resolved ones first, with the answer that ended each."""
-    with database.transaction() as connection:
-        organization = organizations.find(connection, org)
+    organization = named(org)
     duplicates = []
     try:
         ticket = UUID(problem)
@@ -159,11 +159,13 @@ def metrics(
         "first_response_seconds_p95": "p95", "resolution_seconds_p50": "resolved p50",
         "resolution_seconds_p95": "p95 ", "sla_compliance": "targets met",
     }  # fmt: skip
-    show_table(
-        f"Tickets of {org}, seconds",
-        [{bucket.value: row["bucket_start"], "open": _sum(row["open_by_priority"]),
-          **{shown: row[name] for name, shown in names.items()}} for row in rows],
-    )  # fmt: skip
+    shown_rows = [
+        {f"{bucket.value} (UTC)": f"{row['bucket_start'].astimezone(UTC):%Y-%m-%d %H:%M}"}
+        | {"open": _sum(row["open_by_priority"])}
+        | {shown: row[name] for name, shown in names.items()}
+        for row in rows
+    ]
+    show_table(f"Tickets of {org}, seconds", shown_rows)
 
 
 def _sum(counts: dict[str, int] | None) -> int | None:
