@@ -11,7 +11,7 @@ JOB_QUEUE = "SELECT job_type, status, count(*) FROM job_queue GROUP BY 1,2 ORDER
 
 
 def job_queue() -> list[dict[str, Any]]:
-    """The seed's query, unchanged, over all organizations."""
+    """What README.md asks the view, over all organizations."""
     return _rows(None, JOB_QUEUE)
 
 

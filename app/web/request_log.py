@@ -1,6 +1,6 @@
 """One log line per request, its id, and an answer for what nobody caught.
 
-The line is the seed's: event `request_completed` with `duration` (milliseconds), `method`, `path` (without the query,
+The line: event `request_completed` with `duration` (milliseconds), `method`, `path` (without the query,
 which may hold what a customer wrote) and `status_code`. The id comes from the caller's X-Request-ID or is made here; it
 is on the response, and on every line that is logged while the request is served.
 """

@@ -183,7 +183,7 @@ def _burst(url: str, at: datetime, workers: int) -> float:
 
 
 def _seed(connection: Connection, tickets: int, sweep_ms: float) -> Line:
-    """One query per running ticket, as the seed's worker asks, against our sweep; neither finds anything due."""
+    """One query per running ticket against our sweep; neither finds anything due."""
     with connection.cursor() as cursor:
         cursor.execute("select ticket_id from sla_clocks where state = 'running' limit %s", (SEED_TICKETS,))
         ids = [row[0] for row in cursor.fetchall()]

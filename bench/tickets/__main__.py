@@ -49,7 +49,9 @@ MUSTS = {"burst": (0.8, 0.95, "×"), "one": (60.0, 30.0, "ms"), "retrain": (60.0
 
 def main() -> int:
     """Measure and print. 0: what must be reached was; 1: it was not."""
-    parser = argparse.ArgumentParser(prog="python -m bench.tickets", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.tickets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=MUSTS)
     parser.add_argument("--tickets", type=int, default=10_000, help="tickets, or labels (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")

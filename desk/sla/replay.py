@@ -188,30 +188,6 @@ def crossings(
     return list(told.values())
 
 
-def sweeps(
-    calendar: Calendar,
-    events: Sequence[Mapping[str, Any]],
-    target_seconds: float,
-    pause_statuses: Collection[str],
-    stop_statuses: Collection[str],
-    instants: Iterable[datetime],
-    thresholds: Iterable[int] = DEFAULT_THRESHOLDS,
-) -> list[tuple[datetime, list[int]]]:
-    """What sweeps at these instants record: (instant, thresholds crossed) where any were; the last is the worst."""
-    clock = Clock(calendar, target_seconds, pause_statuses, stop_statuses)
-    ahead = sorted(events, key=_instant)
-    told: set[int] = set()
-    found = []
-    for now in sorted(instants):
-        while ahead and _instant(ahead[0]) <= now:
-            clock.apply(ahead.pop(0))
-        new = [crossing.threshold for crossing in clock.crossed(thresholds, now) if crossing.threshold not in told]
-        if new:
-            told.update(new)
-            found.append((now, new))
-    return found
-
-
 def until(events: Iterable[Mapping[str, Any]], now: datetime) -> list[Mapping[str, Any]]:
     """The events that have happened at `now`, in order of time."""
     return [event for event in sorted(events, key=_instant) if _instant(event) <= now]

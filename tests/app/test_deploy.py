@@ -60,7 +60,7 @@ def compose() -> dict[str, Any]:
     return yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 
 
-def test_the_units_have_the_seeds_names():
+def test_the_units_have_their_names():
     assert {path.stem for path in UNITS} == NAMES
 
 

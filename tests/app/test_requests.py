@@ -41,7 +41,7 @@ def lines(
     log.configure()
 
 
-def test_each_request_is_one_line_with_the_seeds_words(lines: list[dict], client: TestClient, organization: UUID):
+def test_each_request_is_one_line_with_its_words(lines: list[dict], client: TestClient, organization: UUID):
     client.post("/api/v1/tickets", json=TICKET, headers={"X-Request-ID": "call-7"})
     completed = [line for line in lines if line["event"] == "request_completed"]
     assert len(completed) == 1

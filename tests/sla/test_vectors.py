@@ -1,10 +1,13 @@
 """The facts of `shared/vectors/sla_sample.json`: most come from the suites of other help desks."""
 
+from datetime import datetime
+from operator import itemgetter
+
 import pytest
 from sla_vectors import VECTORS, instant
 
 from desk.sla.calendar import Calendar
-from desk.sla.replay import replay, sweeps
+from desk.sla.replay import Clock, replay
 
 NAMES = {75: "warn75", 90: "warn90", 100: "breach"}
 
@@ -22,6 +25,21 @@ def events_of(vector: dict) -> list[dict]:
 
 def rules(vector: dict) -> tuple:
     return vector["target_minutes"] * 60, vector["pause_statuses"], vector["stop_statuses"]
+
+
+def sweeps(clock: Clock, events: list[dict], instants: list[datetime]) -> list[tuple[datetime, list[int]]]:
+    """What sweeps at these instants record: (instant, thresholds crossed) where any were; the last is the worst."""
+    ahead = sorted(events, key=itemgetter("at"))
+    told: set[int] = set()
+    found = []
+    for now in sorted(instants):
+        while ahead and ahead[0]["at"] <= now:
+            clock.apply(ahead.pop(0))
+        new = [crossing.threshold for crossing in clock.crossed(NAMES, now) if crossing.threshold not in told]
+        if new:
+            told.update(new)
+            found.append((now, new))
+    return found
 
 
 @of_kind("add")
@@ -51,7 +69,7 @@ def test_a_clock_stands_where_its_events_put_it(vector: dict):
 @of_kind("sweep")
 def test_sweeps_tell_each_threshold_once_and_the_worst_of_several(vector: dict):
     instants = [instant(text) for text in vector["sweeps"]]
-    found = sweeps(Calendar.from_dict(vector["calendar"]), events_of(vector), *rules(vector), instants)
+    found = sweeps(Clock(Calendar.from_dict(vector["calendar"]), *rules(vector)), events_of(vector), instants)
     assert [
         {"at": at, "crossed": [NAMES[threshold] for threshold in crossed], "deliver": NAMES[crossed[-1]]}
         for at, crossed in found

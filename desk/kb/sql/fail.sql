@@ -1,6 +1,6 @@
 -- An article could not be indexed: a pause that grows, and after the last attempt no more: then it gets a message of its own,
 -- which tries once more and becomes a dead letter. Nothing happens where its text has changed meanwhile: the run takes it again.
--- Called by desk.kb.indexing; served by the primary key.
+-- Called by desk.kb.store; served by the primary key.
 with failed as (
 update article_index
    set attempts = attempts + 1,

@@ -1,7 +1,7 @@
 -- What is left to do after a run: a message now if something is due, or one at the end of the nearest pause. They have keys
 -- of their own, so that neither a fresh edit nor a shorter pause waits behind a pause. What another run has is that run's to
 -- finish.
--- Called by desk.kb.indexing at the end of a run. Served by article_index_due.
+-- Called by desk.kb.store at the end of a run. Served by article_index_due.
 select pgbroker.enqueue(
            'index_articles',
            args => jsonb_build_array(%(organization_id)s::uuid),

@@ -1,6 +1,6 @@
 -- Take stale articles of one organization and read them, also those again that this run has and that were edited since.
 -- The lease is in the row: a run that dies gives them up by itself.
--- Called by desk.kb.indexing, in a transaction that ends before any work begins. Served by article_index_due.
+-- Called by desk.kb.store, in a transaction that ends before any work begins. Served by article_index_due.
 with mine as (
     select article_id
       from article_index

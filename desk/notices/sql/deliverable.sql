@@ -1,5 +1,5 @@
--- A notification, locked, and what its organization and its recipient want of it. Called by desk.sla.notifications. Served by
--- the primary keys. Nulls where nothing was ever set.
+-- A notification, locked, and what its organization and its recipient want of it. Called by desk.sla.notifications
+-- and desk.notices.store. Served by the primary keys. Nulls where nothing was ever set.
 select n.id, n.organization_id, n.kind, n.recipient, n.ticket_id::text, n.metric, n.threshold,
        n.delivered_at is not null as again, happening_at() as at,
        s.mail_on, s.timezone, s.mail_kinds, s.queue_addresses, s.gather_seconds, s.quiet_hours, s.quiet_holds,
