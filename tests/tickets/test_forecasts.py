@@ -258,7 +258,7 @@ def test_command_and_api_show_the_likeliest_first_and_what_is_expected(desk, wri
     assert said["forecast"] == {
         "running": 3, "predicted": 2, "late": 1, "expected": pytest.approx(expected, abs=0.01), "low": 0, "high": 2,
     }  # fmt: skip
-    with TestClient(build(), client=("127.0.0.1", 50000)) as client:
+    with TestClient(build(), base_url="http://localhost", client=("127.0.0.1", 50000)) as client:
         answer = client.get("/api/v1/sla/risk", params={"org": "Acme", "top": 1})
         assert answer.json()["clocks"][0]["ticket_id"] == str(soon)
         assert answer.json()["forecast"]["late"] == 1
