@@ -76,9 +76,7 @@ def start(connection: Connection, organization_id: UUID, name: str, dimensions: 
     if not models.has_vectors(connection):
         raise InvalidInput("This database has no pgvector: install it and run `atum init`.")
     with connection.cursor() as cursor:
-        cursor.execute(
-            "select lock_vectors(%s)", (organization_id,)
-        )  # a build that ends now switches before, or sees this
+        cursor.execute("select lock_vectors(%s)", (organization_id,))  # what ends now switches before, or sees this
         cursor.execute(
             "insert into models (name, dimensions, state) values (%s, %s, 'retired') on conflict (name) do nothing",
             (name, dimensions),
