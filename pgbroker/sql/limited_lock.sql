@@ -1,11 +1,12 @@
 -- Run keys of a queue that wait, beginning with `after`, of those that no other claim is looking at: until the end of
 -- this transaction nobody else claims messages with them. Called by Claims, followed by limited_claim.sql, whose
 -- snapshot therefore sees every running message with these keys. Returns (key, whether it is ours, seconds until its first
--- message is due). Served by queue_limited: two probes per key.
+-- message is due); none of a queue that is paused. Served by queue_limited: two probes per key.
 with recursive waiting (run_key, nth) as (
     select (select q.run_key from dramatiq.queue q
              where q.state = 'queued' and q.run_key is not null and q.queue_name = %(queue_name)s
                and q.run_key >= %(after)s
+               and not exists (select from pgbroker.queues p where p.queue_name = %(queue_name)s and p.paused_at is not null)
              order by q.run_key limit 1), 1
     union all
     select (select q.run_key from dramatiq.queue q

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workers import until, working
 
-from pgbroker import PostgresBroker
+from pgbroker import PostgresBroker, operate
 from pgbroker.middleware import Retries
 from pgbroker.watch import MOST_WATCHERS, TURN_SECONDS, most_watchers, next_turn
 
@@ -53,8 +53,9 @@ def test_with_a_short_lease_everybody_looks_for_itself():
 
 
 @pytest.fixture
-def crowd(url):
-    """Several idle workers with one thread each, as so many processes would be; and what ran where, and when."""
+def crowd(url, request):
+    """Several idle workers with one thread each, as so many processes would be; and what ran where, and when. Their
+    actor's options may be a parameter."""
     ran, go_on = [], Event()
     with ExitStack() as stack:
         brokers = []
@@ -62,7 +63,7 @@ def crowd(url):
             broker = PostgresBroker(url, middleware=[Retries()], results=False)
             stack.callback(broker.close)
 
-            @dramatiq.actor(actor_name="note", broker=broker)
+            @dramatiq.actor(actor_name="note", broker=broker, **getattr(request, "param", {}))
             def note(waits, number=number):
                 ran.append((number, monotonic()))
                 if waits:
@@ -123,6 +124,27 @@ def test_idle_processes_look_once_a_turn_and_beat_once_in_several(crowd, look):
         return 5 <= len(looks) - since <= 8 and len(beats) <= 2 * PROCESSES
 
     until(calm, "looks and beats are few in six turns", timeout_seconds=60)
+
+
+@pytest.mark.parametrize("crowd", [{}, {"run_at_most": 1}], indirect=True)
+def test_a_paused_queue_with_limited_messages_keeps_nobody_looking(crowd, look):
+    """Whether their own actor has the limit or the message alone."""
+    brokers, ran = crowd
+    operate.pause(brokers[0].connections, "default")
+    brokers[0].register_actors()
+    look.rows("select pgbroker.enqueue('note', '[false]', run_key => 'one')")
+
+    def take_turns():
+        """And have seen the message: who does not take turns looks once a second at least."""
+        return look.rows(
+            """select bool_and(p.watches_until is not null and p.beat_at > q.created_at + interval '3 s') as yes
+                 from pgbroker.processes p, dramatiq.queue q having count(*) = %s""",
+            PROCESSES,
+        ) == [{"yes": True}]
+
+    until(take_turns, "all take turns", timeout_seconds=30)
+    operate.resume(brokers[0].connections, "default")
+    until(lambda: ran)
 
 
 def test_an_idle_process_that_is_taken_for_dead_begins_anew(crowd, look):
