@@ -324,7 +324,7 @@ class Lifeline:
         known, missing, place, watchers, anything, now = answer
         if not known:
             return None
-        survey = Survey(now, None, [], [])
+        survey = Survey(now, None, [], {})
         if anything:
             survey = Survey(*self._line.execute(sql("survey"), {"queues": queues})[0])
             note_levels(self._line, survey)

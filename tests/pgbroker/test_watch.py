@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from math import floor
 from threading import Event
 from time import monotonic
@@ -126,6 +127,19 @@ def test_idle_processes_look_once_a_turn_and_beat_once_in_several(crowd, look):
     until(calm, "looks and beats are few in six turns", timeout_seconds=60)
 
 
+def all_know_and_take_turns(look):
+    """Of the one message, that is: who does not take turns looks once a second at least."""
+
+    def known():
+        return look.rows(
+            """select bool_and(p.watches_until is not null and p.beat_at > q.created_at + interval '3 s') as yes
+                 from pgbroker.processes p, dramatiq.queue q having count(*) = %s""",
+            PROCESSES,
+        ) == [{"yes": True}]
+
+    until(known, "all take turns", timeout_seconds=30)
+
+
 @pytest.mark.parametrize("crowd", [{}, {"run_at_most": 1}], indirect=True)
 def test_a_paused_queue_with_limited_messages_keeps_nobody_looking(crowd, look):
     """Whether their own actor has the limit or the message alone."""
@@ -133,18 +147,24 @@ def test_a_paused_queue_with_limited_messages_keeps_nobody_looking(crowd, look):
     operate.pause(brokers[0].connections, "default")
     brokers[0].register_actors()
     look.rows("select pgbroker.enqueue('note', '[false]', run_key => 'one')")
-
-    def take_turns():
-        """And have seen the message: who does not take turns looks once a second at least."""
-        return look.rows(
-            """select bool_and(p.watches_until is not null and p.beat_at > q.created_at + interval '3 s') as yes
-                 from pgbroker.processes p, dramatiq.queue q having count(*) = %s""",
-            PROCESSES,
-        ) == [{"yes": True}]
-
-    until(take_turns, "all take turns", timeout_seconds=30)
+    all_know_and_take_turns(look)
     operate.resume(brokers[0].connections, "default")
     until(lambda: ran)
+
+
+@pytest.mark.parametrize("crowd", [{}, {"run_at_most": 1}], indirect=True)
+def test_limited_messages_that_are_due_later_keep_nobody_looking(crowd, look):
+    """Retries of tomorrow, say. What comes meanwhile is found, and they are when they are due."""
+    brokers, ran = crowd
+    brokers[0].register_actors()
+    look.rows("select pgbroker.enqueue('note', '[false]', run_key => 'one', delay => '1 day')")
+    all_know_and_take_turns(look)
+    look.rows("select pgbroker.enqueue('note', '[false]', run_key => 'two')")
+    until(lambda: len(ran) == 1)
+    soon = "update dramatiq.queue set run_at = clock_timestamp() + interval '3 s' where run_key = 'one' returning run_at"
+    due = look.rows(soon)[0]["run_at"]
+    until(lambda: len(look.finished) == 2)
+    assert timedelta(0) <= look.finished[-1]["started_at"] - due < timedelta(seconds=0.3)
 
 
 def test_an_idle_process_that_is_taken_for_dead_begins_anew(crowd, look):

@@ -1,4 +1,4 @@
--- A queue that nobody could read is refused, and a queue that is paused keeps nobody looking.
+-- A queue that nobody could read is refused; messages with a limit that may not run yet keep nobody looking.
 
 -- Whether an actor can be declared with this queue (Dramatiq's rule) and its consumers read it: .DQ and .XQ are Dramatiq's
 -- delayed and dead messages, which are no queues here. Null where the name is.
@@ -158,16 +158,23 @@ begin
     end if;
 end $$;
 
--- As before, but for limited: a queue that is paused has nothing to wait for. With it an idle process looked four times a
--- second.
-create or replace function pgbroker.survey(queues text[])
-    returns table (at timestamptz, due_in double precision, levels jsonb, limited text[])
+-- Which messages with a run key are due, and when the next one is: one that is due tomorrow must keep nobody looking today,
+-- and a thousand of them must not hide one that is due now.
+create index queue_limited_due on dramatiq.queue (queue_name, run_at) where state = 'queued' and run_key is not null;
+
+-- Everything that a process should know of its queues before it waits: the time; seconds until the first message without a
+-- run key is due (negative: it is; null: none waits); [queue, priority] of levels that no actor declares and nobody noted
+-- yet; of the queues in which messages with a run key wait {queue: [whether one is due, seconds until the next one is]}.
+-- A queue that is paused has nothing to wait for. Served by queue_waiting and queue_limited_due: two probes per level, two
+-- per queue. Takes the place of pgbroker.survey, which workers of the version before still ask.
+create function pgbroker.outlook(queues text[])
+    returns table (at timestamptz, due_in double precision, levels jsonb, limited jsonb)
     language sql stable parallel safe as $$
 with recursive level (queue_name, priority) as (
     select w.queue_name,
            (select min(q.priority) from dramatiq.queue q
              where q.state = 'queued' and q.run_key is null and q.queue_name = w.queue_name)
-      from unnest(survey.queues) w (queue_name)
+      from unnest(outlook.queues) w (queue_name)
     union all
     select l.queue_name,
            (select min(q.priority) from dramatiq.queue q
@@ -191,9 +198,14 @@ select now(),
           from first
          where not exists (select from pgbroker.levels l
                             where l.queue_name = first.queue_name and l.priority = first.priority)),
-       -- min(), not exists: that one may walk past the messages of all other queues.
-       array(select w.queue_name from unnest(survey.queues) w (queue_name)
-              where not exists (select from pgbroker.queues p where p.queue_name = w.queue_name and p.paused_at is not null)
-                and (select min(q.run_key) from dramatiq.queue q
-                      where q.state = 'queued' and q.run_key is not null and q.queue_name = w.queue_name) is not null)
+       (select coalesce(jsonb_object_agg(w.queue_name, jsonb_build_array(
+                   first.run_at <= now(),
+                   (select extract(epoch from min(q.run_at) - now()) from dramatiq.queue q
+                     where q.state = 'queued' and q.run_key is not null and q.queue_name = w.queue_name
+                       and q.run_at > now()))), '{}')
+          from unnest(outlook.queues) w (queue_name)
+         cross join lateral (select min(q.run_at) as run_at from dramatiq.queue q
+                              where q.state = 'queued' and q.run_key is not null and q.queue_name = w.queue_name) first
+         where first.run_at is not null
+           and not exists (select from pgbroker.queues p where p.queue_name = w.queue_name and p.paused_at is not null))
 $$;
