@@ -7,8 +7,8 @@ connection listens to the doorbell, unless a pooler stands between: then polling
 pooler's connections say nothing about a process, a dead one is known by its lease alone. Where the bell can wake it,
 the thread of the beat looks for work while there is nothing to do, and the lookout sleeps; it beats rarely then.
 
-While the database is away it waits, says so once, and goes on. After an outage it rescues nobody for the length of a
-lease: the others have to come back first.
+While the database is away it waits, says so once, and goes on. After an outage, and be it that its connection was lost
+for a moment, it rescues nobody for the length of a lease: the others have to come back first.
 """
 
 import json
@@ -237,6 +237,8 @@ class Lifeline:
                 self._backend_pid = None if self._line.pooled else connection.info.backend_pid
                 self._channels = {}
                 self._connection = connection
+                if self._line.opened > 1:  # whatever ended the last one may have ended those of the others
+                    self._rescues_from = clock() + self._lease_seconds
             if self._doorbell and not self._line.pooled:
                 new = {channel(name): name for name in self._holder.queue_names()}
                 with connection.cursor() as cursor:
