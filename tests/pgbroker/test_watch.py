@@ -161,7 +161,7 @@ def test_limited_messages_that_are_due_later_keep_nobody_looking(crowd, look):
     all_know_and_take_turns(look)
     look.rows("select pgbroker.enqueue('note', '[false]', run_key => 'two')")
     until(lambda: len(ran) == 1)
-    soon = "update dramatiq.queue set run_at = clock_timestamp() + interval '3 s' where run_key = 'one' returning run_at"
+    soon = "update dramatiq.queue set run_at = now() + interval '3 s' where run_key = 'one' returning run_at"
     due = look.rows(soon)[0]["run_at"]
     until(lambda: len(look.finished) == 2)
     assert timedelta(0) <= look.finished[-1]["started_at"] - due < timedelta(seconds=0.3)
