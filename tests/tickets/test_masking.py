@@ -163,15 +163,16 @@ def test_scripts_without_capitals_are_told_from_those_that_have_them():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("Передайте это коду, что Мария поможет", ["Мария"]),
-        ("Ask your contact: Sarah. The engineer – Łukasz – comes", ["Sarah", "Łukasz"]),
-        ("Pull it, as Sarah did. Then hold it: I hope Ömer-Karl's box and the USB port work.", ["Sarah", "Ömer"]),
-        ("Nobody Knows Nobody", ["Knows", "Nobody"]),
-        ("All is well.\nHold it.\n1. Wait", []),
+        ("Передайте это коду, что Мария поможет", ["Передайте", "Мария"]),
+        ("Ask your contact: Sarah. The engineer – Łukasz – comes", ["Sarah", "The", "Łukasz"]),
+        ("Sarah's box is here, as Ömer-Karl said: I hope it doesn't matter.", ["Sarah's", "Ömer", "Karl"]),
+        ("1. Wait\n2. Don’t hold the USB port", ["Wait", "Don’t"]),
+        ("Nobody Knows Nobody", ["Nobody", "Knows"]),
+        ("all is well", []),
         ("", []),
     ],
 )
-def test_capitals_in_mid_sentence_are_found(text, words):
+def test_words_with_a_capital_are_found(text, words):
     assert masking.capitalized(text) == words
 
 

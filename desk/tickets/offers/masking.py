@@ -51,7 +51,12 @@ _GREETED = re.compile(
     r"|Hallo|Liebe|Lieber|Regards|Sincerely|Cheers|My name is|This is|I am|I'm)\b([.,]?[ \t]+)"
     r"((?!I\b)[^\W\d_a-z][\w'’-]+(?:[ \t]+[^\W\d_a-z][\w'’-]+){0,2})"
 )
-_MID_SENTENCE = re.compile(r"(?<=[\w,;:'’)–—-])[ \t]+[\"'“‘«„(]?(?!I\b)([^\W\d_]+)")
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+# "Pull the tape": what begins a sentence and is followed by such a word is nobody's name.
+_COMMAND = re.compile(
+    r"(?:\A|[.!?…:\n])[\s\"'“‘«„(*•\d.)-]*+[^\W\d_]+"
+    r"(?=[ \t]+(?:the|an?|this|that|these|those|its?|them|your|all|both|each|any)\b)"
+)
 _WITHOUT_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # Chinese, Japanese; Korean joins particles
 _NAME_WORD = re.compile(r"[^\W\d_][^\W_]*(?:['’-][^\W\d_]+)*")
 # What follows a greeting with a capital, or stands in a sender's name, and is nobody's name.
@@ -110,8 +115,9 @@ def email_of(name: str) -> str | None:
 
 
 def capitalized(text: str) -> list[str]:
-    """Words with a capital in mid-sentence, in any script, each once: names of people among them, and of products."""
-    words = dict.fromkeys(_MID_SENTENCE.findall(text))
+    """Words with a capital and small letters, in any script, each once: names of people are among them. What begins a
+    sentence is left out only where it is seen to be no name."""
+    words = dict.fromkeys(_WORD.findall(_COMMAND.sub(lambda found: found[0].lower(), text)))
     return [word for word in words if word[0] != word[0].lower() and any(map(str.islower, word))]
 
 
