@@ -39,7 +39,7 @@ from desk.errors import DatabaseUnavailable
 from desk.postgres_wheel import SYSTEM_ROOT, SYSTEM_USER, exclusive, reachable_by_others
 
 DATABASE = "atum"
-PORT = 5432  # of no network: part of the socket's name. Said, since libpq would take another from PGPORT
+PORT = 5432  # of no network: part of the socket's name
 START_TIMEOUT_SECONDS = 300  # a crash recovery may take minutes
 LAST_LINES = 20  # of the log, among which a start that failed has left its reason
 MAX_SOCKET_PATH = 90  # bytes; the kernel allows 107 with the socket's own name
@@ -102,7 +102,8 @@ class EmbeddedServer:
 
     def url(self, user: str = "postgres", database: str = DATABASE) -> str:
         """A connection URL over the unix socket."""
-        where = f"host={quote(str(self.socket), safe='')}&port={PORT}"
+        # What is not said here libpq takes from the environment (PGHOSTADDR, say), where another server may be meant.
+        where = f"host={quote(str(self.socket), safe='')}&port={PORT}&hostaddr=&options="
         return f"postgresql://{quote(user)}@/{quote(database)}?{where}"
 
     # Life
@@ -110,10 +111,13 @@ class EmbeddedServer:
     def attach(self) -> None:
         """Make sure that the server runs and keeps running for as long as this process lives.
 
+        Takes PGSERVICE out of this process's environment: it names another server, and no URL can say "no service".
+
         Raises:
             DatabaseUnavailable: it could not be started; the message names the log.
         """
         with _attaching:
+            os.environ.pop("PGSERVICE", None)
             if self.base in _held and _alive(_held[self.base]):
                 if self._answers():
                     return

@@ -29,6 +29,10 @@ class InUse(DeskError):
     """What should be deleted is still used; the message says by what."""
 
 
+class Outdated(DeskError):
+    """What somebody decided on has been replaced since they saw it; nothing was kept."""
+
+
 class DeliveryFailed(DeskError):
     """A mail or a webhook did not get through this time; trying again may help.
 

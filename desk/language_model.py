@@ -1,14 +1,16 @@
 """A language model behind an OpenAI-compatible endpoint, where the installation has one (`ATUM_LLM_URL`).
 
 Promises: an answer that is a JSON object, or `LanguageModelFailed` with one line that names no secret; all of it within
-`ATUM_LLM_TIMEOUT_SECONDS`, however slowly a server drips; redirects are not followed. One that does not answer is left
-alone for a minute, so that a queue does not wait for it message by message. What the answer says, the caller checks.
+`ATUM_LLM_TIMEOUT_SECONDS`, however slowly a server drips, asked once or twice; redirects are not followed. One that
+does not answer is left alone for a minute, so that a queue does not wait for it message by message. What the answer
+says, the caller checks.
 """
 
 import asyncio
 import json
 import re
 import time
+from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,7 +48,7 @@ def ask(system: str, user: str, schema: dict[str, Any]) -> dict[str, Any]:
     Raises:
         LanguageModelFailed: there is none, it does not answer in time, or not with a JSON object.
     """
-    base = _base()
+    base, until = _base(), _deadline()
     if time.monotonic() < _rests_until.get(base, 0):
         raise LanguageModelFailed(f"{_host(base)} did not answer a moment ago and is left alone.")
     body = {
@@ -57,9 +59,9 @@ def ask(system: str, user: str, schema: dict[str, Any]) -> dict[str, Any]:
         "stream": False,
     }
     wanted = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
-    status, answer = _reach(base, "POST", "/chat/completions", body | {"response_format": wanted})
+    status, answer = _reach(base, until, "POST", "/chat/completions", body | {"response_format": wanted})
     if status in _REFUSES_SCHEMA:  # an endpoint that knows no schemas; the answer is checked all the same
-        status, answer = _reach(base, "POST", "/chat/completions", body)
+        status, answer = _reach(base, until, "POST", "/chat/completions", body)
     if status != 200:
         raise LanguageModelFailed(f"{_host(base)} answered {status}.")
     return _content(_host(base), answer)
@@ -72,7 +74,7 @@ def probe() -> str:
         LanguageModelFailed: there is none, it does not answer, or does not know the model.
     """
     base = _base()
-    status, answer = _reach(base, "GET", "/models")
+    status, answer = _reach(base, _deadline(), "GET", "/models")
     if status != 200:
         raise LanguageModelFailed(f"{_host(base)} answered {status} to a question for its models.")
     try:
@@ -97,12 +99,17 @@ def _host(base: str) -> str:
     return urlsplit(base).netloc
 
 
-def _reach(base: str, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
-    seconds = settings().llm_timeout_seconds
+def _deadline() -> float:
+    return time.monotonic() + settings().llm_timeout_seconds
+
+
+def _reach(base: str, until: float, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
+    """What the endpoint answers before `until`, by the monotonic clock."""
     try:
-        status, answer = asyncio.run(_within(seconds, method, base + path, body))
-    except (TimeoutError, httpx2.TimeoutException):
+        status, answer = _run(_within(until - time.monotonic(), method, base + path, body))
+    except TimeoutError:
         _rests_until[base] = time.monotonic() + REST_SECONDS
+        seconds = settings().llm_timeout_seconds
         raise LanguageModelFailed(f"{_host(base)} did not answer within {seconds:g} seconds.") from None
     except (httpx2.HTTPError, OSError) as error:
         _rests_until[base] = time.monotonic() + REST_SECONDS
@@ -112,12 +119,22 @@ def _reach(base: str, method: str, path: str, body: dict[str, Any] | None = None
     return status, answer
 
 
+def _run(asking: Coroutine[Any, Any, tuple[int, bytes]]) -> tuple[int, bytes]:
+    """As `asyncio.run`, which would wait at its end for the thread of a look-up, while a name server hangs."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(asking)
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
 async def _within(seconds: float, method: str, url: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
     key = settings().llm_api_key
     headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
     async with (
         asyncio.timeout(seconds),
-        httpx2.AsyncClient(timeout=seconds, follow_redirects=False) as client,
+        httpx2.AsyncClient(timeout=None, follow_redirects=False) as client,
         client.stream(method, url, json=body, headers=headers) as answer,
     ):
         received = bytearray()

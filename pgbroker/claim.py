@@ -33,12 +33,12 @@ LONGEST_TURN_SECONDS = 0.05  # of an idle process; where a survey takes longer, 
 
 
 class Survey(NamedTuple):
-    """What `pgbroker.survey` says of some queues."""
+    """What `pgbroker.outlook` says of some queues."""
 
     now: datetime  # by the database's clock
     due_in: float | None  # seconds until something is due; None where nothing waits
     levels: list[tuple[str, int]]  # priorities in use that nobody noted yet
-    limited: list[str]  # queues in which messages with a run key wait
+    limited: dict[str, tuple[bool, float | None]]  # where messages with a run key wait: as for `_Queue.limits_seen`
 
 
 def note_levels(line: Line, survey: Survey) -> None:
@@ -58,11 +58,11 @@ class _Queue:
     crowded: bool = False  # the last claim took all that it could: tenants take turns
     age_claims: int = 0  # how many claims go by age before the next turn: where one tenant was alone
     limited: bool = False  # messages with a run key may wait
-    kept_waiting: bool = False  # one did at the last look
+    kept_waiting: bool = False  # one that is due did at the last look
     always_limited: bool = False  # an actor of this process sends them
     last_tenant: str = ""
     last_key: str = ""
-    limited_due_at: float = float("inf")  # when one with a run key is due, on the monotonic clock
+    limited_due_at: float = float("inf")  # when the next with a run key is due, on the monotonic clock
     limited_turn: bool = True  # whether a single slot goes to one with a run key, of two that are equally urgent
     floor: datetime | None = None  # nothing that is due before it waits
     level_floors: dict[int, datetime] = field(default_factory=dict)
@@ -72,6 +72,11 @@ class _Queue:
         floor = run_at - FLOOR_MARGIN
         if self.level_floors.get(level, floor) <= floor:
             self.level_floors[level] = floor
+
+    def limits_seen(self, is_due: bool, due_in: float | None) -> None:
+        """Whether a message with a run key is due, and in how many seconds the next one is; None: there is no next."""
+        self.kept_waiting = is_due
+        self.limited_due_at = float("inf") if due_in is None else monotonic() + due_in
 
     def emptied(self, now: datetime) -> None:
         """Nothing that is due waits, `now` by the database's clock."""
@@ -228,11 +233,9 @@ class Claims:
             keys = rows(
                 connection, sql("limited_lock"), {"queue_name": name, "after": queue.last_key, "most_keys": MOST_KEYS}
             )
-            queue.kept_waiting = bool(keys or queue.last_key)  # after the last of them come the first again
-            queue.last_key = keys[-1][0] if len(keys) == MOST_KEYS else ""
-            later = [due_in for _, _, due_in in keys if due_in is not None and due_in > 0]
-            queue.limited_due_at = monotonic() + min(later, default=float("inf"))
-            locked = [key for key, is_locked, _ in keys if is_locked]
+            _, _, is_due, due_in, queue.last_key = keys[0] if keys else (None, None, False, None, "")
+            queue.limits_seen(is_due, due_in)
+            locked = [key for key, is_locked, _, _, _ in keys if is_locked]
             if not locked:
                 return []
             return rows(
@@ -262,8 +265,8 @@ class Claims:
         self._survey_seconds = took_seconds
         self._survey_at = monotonic() - took_seconds + max(SECONDS_BETWEEN_SURVEYS, took_seconds / SURVEYS_SHARE)
         for name, queue in self._queues.items():
-            queue.kept_waiting = name in survey.limited
-            queue.limited = queue.always_limited or queue.kept_waiting
+            queue.limited = queue.always_limited or name in survey.limited
+            queue.limits_seen(*survey.limited.get(name, (False, None)))
             queue.floor, queue.level_floors = None, {}
             if survey.due_in is None or survey.due_in > 0:
                 queue.emptied(survey.now)

@@ -91,9 +91,10 @@ class Engine:
         self._draining = False
         self._short_of_room = False  # the lookout waits for the end of a message
         self._recall_at = float("inf")
+        self._owed: set[LeasedMessage] = set()  # recalled, and not given back: the database was away
         self._claimed_at = 0.0
         self._call_at = 0.0
-        self._doubt_until = 0.0
+        self._doubt_until = 0.0  # 0: none
         self._opened = 0  # how many connections the claims have had
         self._outage = Outage("The claim")
         self._lease_seconds = lease_seconds
@@ -372,7 +373,9 @@ class Engine:
         disk): the message is ours by the table, and nobody would ever start it."""
         self._line.open()
         reconnected, self._opened = self._opened not in (0, self._line.opened), self._line.opened
-        if reconnected or monotonic() < self._doubt_until:
+        if reconnected or self._doubt_until:
+            if self._doubt_until <= monotonic():  # it ends with a look after its time: there may be no claim for long
+                self._doubt_until = 0.0
             with self._lock:
                 tokens = list(self._held)
             given_back = self._line.execute(sql("disown"), {"process_id": process_id, "tokens": tokens})
@@ -398,14 +401,18 @@ class Engine:
                         message = waiting.popleft()
                         if message not in late:
                             waiting.append(message)
-        if late:
-            self.counters["recalled"] += len(late)
-            try:
-                self._finisher.finish([(message, Release()) for message in late])
-            except PgBrokerError:
-                self._doubt_until = monotonic() + DOUBT_SECONDS  # the next claim gives them back
-            else:
-                _restore_keys(self._line, late)
+        self.counters["recalled"] += len(late)
+        late |= self._owed
+        if not late:
+            return
+        try:
+            self._finisher.finish([(message, Release()) for message in late])
+        except PgBrokerError:
+            # A claim would give them back as well, but there may be none for as long as the threads are busy.
+            self._owed, self._recall_at = late, min(self._recall_at, monotonic() + RECALL_SECONDS)
+        else:
+            self._owed = set()
+            _restore_keys(self._line, late)
 
     # Running
 

@@ -7,8 +7,8 @@ connection listens to the doorbell, unless a pooler stands between: then polling
 pooler's connections say nothing about a process, a dead one is known by its lease alone. Where the bell can wake it,
 the thread of the beat looks for work while there is nothing to do, and the lookout sleeps; it beats rarely then.
 
-While the database is away it waits, says so once, and goes on. After an outage it rescues nobody for the length of a
-lease: the others have to come back first.
+While the database is away it waits, says so once, and goes on. After an outage, and be it that its connection was lost
+for a moment, it rescues nobody for the length of a lease: the others have to come back first.
 """
 
 import json
@@ -110,6 +110,7 @@ class Lifeline:
         self._beaten_at: float | None = None
         self._rescues_from = 0.0
         self._look_at = 0.0
+        self._look_until = 0.0  # with every beat until then: somebody died a moment ago
         self._watchers = 1  # how many processes look together, this one included
         self._retention = retention
         self._prune_at = clock() + SECONDS_BETWEEN_PRUNES * random.random()  # noqa: S311  jitter
@@ -237,6 +238,8 @@ class Lifeline:
                 self._backend_pid = None if self._line.pooled else connection.info.backend_pid
                 self._channels = {}
                 self._connection = connection
+                if self._line.opened > 1:  # whatever ended the last one may have ended those of the others
+                    self._rescues_from = clock() + self._lease_seconds
             if self._doorbell and not self._line.pooled:
                 new = {channel(name): name for name in self._holder.queue_names()}
                 with connection.cursor() as cursor:
@@ -267,9 +270,13 @@ class Lifeline:
                 return self._beat()
             missing, pause = answer
         self._hand_on(connection)  # what arrived with the answer
-        if (missing or asked_at >= self._look_at) and clock() >= self._rescues_from:
+        looks = missing or asked_at >= self._look_at or asked_at < self._look_until
+        if looks and clock() >= self._rescues_from:
             self._look_at = asked_at + SECONDS_BETWEEN_LOOKS * self._watchers
-            self._rescue()
+            if self._rescue():  # its latest claims are too young to be rescued with the others
+                self._look_until = clock() + 3 * YOUNG_SECONDS
+        if asked_at < self._look_until:
+            pause = min(pause, YOUNG_SECONDS)
         if asked_at >= self._prune_at:
             more = self._retention.prune_batch(self._line)
             self._prune_at = asked_at if more else asked_at + SECONDS_BETWEEN_PRUNES
@@ -324,7 +331,7 @@ class Lifeline:
         known, missing, place, watchers, anything, now = answer
         if not known:
             return None
-        survey = Survey(now, None, [], [])
+        survey = Survey(now, None, [], {})
         if anything:
             survey = Survey(*self._line.execute(sql("survey"), {"queues": queues})[0])
             note_levels(self._line, survey)
@@ -363,13 +370,16 @@ class Lifeline:
         self._holder.registered(self._line)
         self._beaten(asked_at)
 
-    def _rescue(self) -> None:
+    def _rescue(self) -> bool:
+        """Let what lost workers held wait again; whether such a worker was found."""
         rescued = self._line.execute(sql("rescue"), {"young_seconds": YOUNG_SECONDS, "most_deaths": MOST_DEATHS})
-        for message_id, actor_name, queue_name, dead in rescued:
+        messages = [row for row in rescued if row[0] is not None]
+        for message_id, actor_name, queue_name, dead in messages:
             became = f"dead letter: it was there when {MOST_DEATHS} of them died" if dead else "waits again"
             logger.warning(
                 "Rescued %s (%s, queue %s) from a lost worker: %s", message_id, actor_name, queue_name, became
             )
             self._counters["rescued"] += 1
-        if rescued:
-            self._holder.look_now({queue_name for _, _, queue_name, dead in rescued if not dead}, from_the_bottom=True)
+        if messages:
+            self._holder.look_now({queue_name for _, _, queue_name, dead in messages if not dead}, from_the_bottom=True)
+        return len(messages) < len(rescued)

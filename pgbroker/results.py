@@ -4,14 +4,17 @@ Stored as the encoder gives them, so whatever it can hold comes back; a stored e
 
 Promises: a worker stores a result in the transaction that finishes its message: there is none of a run that did not
 count, and none is missing of one that did. A result that cannot be stored is a failure that says so to whoever waits
-for it.
+for it. A dead letter without a result is such a failure as well: nobody stores one for a message that killed its
+workers, was cancelled before it began, or that no actor takes.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from dramatiq.results.backend import Missing, ResultBackend
+from dramatiq.results.result import wrap_exception
 from psycopg2 import Binary
 
 from pgbroker.connections import Connections
@@ -22,6 +25,7 @@ from pgbroker.statements import sql
 
 LARGEST_RESULT_BYTES = 1_048_576
 LONGEST_ERROR = 10_000  # characters of an exception's text
+_NAMED = re.compile(r"(?:[\w<>]+\.)*(?P<name>\w+)(?:: (?P<text>.*))?", re.DOTALL)  # as Python prints an exception
 PAUSES_SECONDS = (0.1, 0.4, 1.5, 3.0, 5.0)  # while the database is away: Dramatiq would drop the result
 
 
@@ -50,12 +54,14 @@ class PostgresBackend(ResultBackend):
         """Store why an actor failed; of a very long text its end."""
         text = str(exception)
         if len(text) > LONGEST_ERROR:
-            exception = type(type(exception).__name__, (Exception,), {})(storable(text, LONGEST_ERROR))
+            exception = _named(type(exception).__name__, storable(text, LONGEST_ERROR))
         super().store_exception(message, exception, ttl)  # type: ignore[arg-type]  # interrupts are stored as well
 
     def _get(self, message_key: str) -> Any:
-        found = self._connections.execute(sql("result_get"), {"message_id": message_key})
-        return self.encoder.decode(bytes(found[0][0])) if found else Missing
+        result, reason, error = self._connections.execute(sql("result_get"), {"message_id": message_key})[0]
+        if result is not None:
+            return self.encoder.decode(bytes(result))
+        return Missing if reason is None else wrap_exception(_failure(reason, error))
 
     def _store(self, message_key: str, result: Any, ttl: int) -> None:
         encoded = self.encoder.encode(result)
@@ -73,6 +79,20 @@ class PostgresBackend(ResultBackend):
             except DatabaseAway:
                 time.sleep(pause)
         self._connections.execute(sql("result_store"), parameters)
+
+
+def _failure(reason: str, error: str | None) -> Exception:
+    """What a dead letter tells: the exception that it names, as its worker would have stored it, or else its reason."""
+    if reason == "cancelled":  # what it names is why it failed before that
+        return _named("Cancelled", "")
+    if named := _NAMED.fullmatch(error or ""):
+        return _named(named["name"], named["text"] or "")
+    return _named("DeadLetter", f"{reason}: {error}" if error else reason)
+
+
+def _named(name: str, text: str) -> Exception:
+    error: Exception = type(name, (Exception,), {})(text)
+    return error
 
 
 def parameters_of(results: Sequence[tuple[str, Result]]) -> dict[str, Any]:

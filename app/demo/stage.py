@@ -1,6 +1,7 @@
 """What the demo stands on: a home of its own, the model, and the desk's processes under supervision."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -54,8 +55,12 @@ def atum(*arguments: str) -> None:
 
 @contextlib.contextmanager
 def stage() -> Iterator[Stage]:
-    """Everything up and ready; at the end, however it comes, everything down and the demo's database removed."""
-    with _signals_as_interrupts(), _own_home() as home:
+    """Everything up and ready; at the end, however it comes, everything down and the demo's database removed.
+
+    Raises:
+        DeskError: another demo runs in this ATUM_HOME.
+    """
+    with _signals_as_interrupts(), _alone(), _own_home() as home:
         with console.status("starting the embedded Postgres, making the schema"):
             install()
             declare_actors()
@@ -72,6 +77,24 @@ def stage() -> Iterator[Stage]:
             finally:
                 stop.set()
                 watcher.join()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """The one demo of this ATUM_HOME. The lock is on the folder itself: it leaves no file and goes with the process."""
+    home = settings().home
+    _ = EmbeddedServer(home / "demo").base  # makes the folder, or says in one line why it cannot
+    folder = os.open(home, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DeskError(
+                f"Another `atum demo` runs in ATUM_HOME={home}. Wait until it has ended, or set ATUM_HOME elsewhere."
+            ) from None
+        yield
+    finally:
+        os.close(folder)
 
 
 def _model() -> Path:

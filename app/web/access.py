@@ -5,6 +5,7 @@ Health and metrics answer everybody: they are for the orchestrator and the scrap
 
 import hmac
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -31,24 +32,40 @@ def refuse_open_door() -> None:
 
 class Access:
     """Refuses before the body is read. Without a token it looks at the caller's address as well: `uvicorn --host`
-    does not ask `refuse_open_door`."""
+    does not ask `refuse_open_door`; and at the name it is called by: a browser on this machine calls for whatever page
+    is open in it, and that page's own name may lead here (DNS rebinding)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
-            token = settings().api_token
+            token, headers = settings().api_token, Headers(scope=scope)
             if token is None:
-                if scope.get("client") and not _is_loopback(scope["client"][0]):
-                    detail = "Without ATUM_API_TOKEN only this machine may call. Set it, and name it in the request."
+                if detail := _refusal(scope["client"][0] if scope.get("client") else None, headers.get("host", "")):
                     await JSONResponse({"detail": detail}, 403)(scope, receive, send)
                     return
-            elif not _names(Headers(scope=scope).get("authorization", ""), token.get_secret_value()):
+            elif not _names(headers.get("authorization", ""), token.get_secret_value()):
                 detail = "This needs the header `Authorization: Bearer …` with the value of ATUM_API_TOKEN."
                 await JSONResponse({"detail": detail}, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+def _refusal(client: str | None, host: str) -> str | None:
+    """Why a call without a token is not served: from the address `client` (None: through a socket), to `host`."""
+    if client and not _is_loopback(client):
+        return "Without ATUM_API_TOKEN only this machine may call. Set it, and name it in the request."
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        name = None
+    if not name or not _is_loopback(name):
+        return (
+            "Without ATUM_API_TOKEN the API answers as localhost only, or as 127.0.0.1 or [::1]. "
+            "Call it so, or set a token and name it in the request."
+        )
+    return None
 
 
 def _names(authorization: str, token: str) -> bool:

@@ -6,10 +6,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse
 
 from desk.database import LOST, NO_SCHEMA
-from desk.errors import DatabaseUnavailable, DeskError, InvalidInput, ModelUnavailable, NotFound
+from desk.errors import DatabaseUnavailable, DeskError, InvalidInput, ModelUnavailable, NotFound, Outdated
 
 _STATUS: dict[type[Exception], int] = {
     NotFound: 404,
+    Outdated: 409,
     InvalidInput: 422,
     DatabaseUnavailable: 503,
     ModelUnavailable: 503,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.web.fields import Line, Text, organization_id
 from desk import database
@@ -40,12 +40,13 @@ class Vote(BaseModel):
 
 
 class Decision(BaseModel):
-    """What an agent did with a draft."""
+    """What an agent did with a draft: the one made at `made_at`, as it was read; without that, the one there is."""
 
     model_config = ConfigDict(extra="forbid")
 
     agent: Name
     outcome: Literal["used", "edited", "discarded"]
+    made_at: AwareDatetime | None = None
 
 
 @router.post("/suggestions")
@@ -100,7 +101,7 @@ def draft(ticket_id: str, org: Line) -> dict[str, Any]:
 
 @router.post("/tickets/{ticket_id}/draft/used", status_code=204)
 def used(ticket_id: str, org: Line, decision: Decision) -> Response:
-    """Keep what an agent did with the draft."""
+    """Keep what an agent did with the draft; 409 where the one they saw has been replaced."""
     with database.transaction(organization := organization_id(org)) as connection:
         offering.decide(connection, organization, ticket_id, **decision.model_dump())
     return Response(status_code=204)

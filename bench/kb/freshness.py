@@ -36,7 +36,10 @@ def measure(server: EmbeddedServer, scale: float, rounds: int, progress: Progres
         with database.transaction(organization) as connection:
             articles.put_all(connection, organization, pages)
         waits: dict[str, list[list[float]]] = {"api": [], "sql": []}
-        with place.worker() as worker, TestClient(build(), client=("127.0.0.1", 50000)) as client:
+        with (
+            place.worker() as worker,
+            TestClient(build(), base_url="http://localhost", client=("127.0.0.1", 50000)) as client,
+        ):
             task = progress.add_task("freshness: indexing", total=2 * rounds * edits + 1)
             wait(lambda: indexed(organization), "the help centre is indexed", worker.check)
             words = (f"zw{number:06}" for number in count(1))

@@ -23,6 +23,7 @@ BATCH = 16  # articles read at once
 SLICE = 64  # texts embedded between two commits
 RUN_SECONDS = 120.0  # then others get their turn
 RETRY_SECONDS = 5.0  # after the first failure of a text; three times as long after each further one
+KEPT = "complete; not to be activated by itself"
 TOLERANCE = 0.01  # how much worse the organization's questions may be answered
 
 logger = log.get(__name__)
@@ -139,7 +140,7 @@ def _end(organization: UUID, model_id: int, outcome: Built) -> Built:
             return outcome
         if not activates:
             outcome.state = "kept"
-            _note(connection, organization, model_id, "kept", "complete; not to be activated by itself")
+            _note(connection, organization, model_id, "kept", KEPT)
             return outcome
     outcome.state = _activate(organization, model_id)
     return outcome
@@ -165,20 +166,28 @@ def _activate(organization: UUID, model_id: int) -> str:
                 return "held"
     try:
         with database.transaction(organization) as connection, connection.cursor() as cursor:
+            # What was said while it was judged holds: cancelled, switched to it or to another, to be kept.
+            cursor.execute("select lock_vectors(%s)", (organization,))
             cursor.execute(
-                # Only while it is still wanted: a cancelled model has no vectors.
-                "update organization_settings set embed_model_id = %(model)s where organization_id = %(id)s and exists"
-                " (select from model_builds b where b.organization_id = %(id)s and b.model_id = %(model)s)",
-                {"id": organization, "model": model_id},
+                "select activates from model_builds where organization_id = %s and model_id = %s for update",
+                (organization, model_id),
             )
-            switched = cursor.rowcount == 1
+            row = cursor.fetchone()
+            if row is None:
+                return "gone"
+            if not row[0]:
+                _note(connection, organization, model_id, "kept", KEPT)
+                return "kept"
+            cursor.execute(
+                "update organization_settings set embed_model_id = %s where organization_id = %s",
+                (model_id, organization),
+            )
     except psycopg2.errors.ObjectNotInPrerequisiteState:  # an edit came between; its vectors are made next
         with database.transaction(organization) as connection:
             builds.send(connection, organization, model_id)
         return "building"
-    if switched:
-        logger.info("model_activated", model=name)
-    return "active" if switched else "gone"
+    logger.info("model_activated", model=name)
+    return "active"
 
 
 def _name(organization: UUID, model_id: int) -> str | None:

@@ -76,6 +76,7 @@ def start(connection: Connection, organization_id: UUID, name: str, dimensions: 
     if not models.has_vectors(connection):
         raise InvalidInput("This database has no pgvector: install it and run `atum init`.")
     with connection.cursor() as cursor:
+        cursor.execute("select lock_vectors(%s)", (organization_id,))  # what ends now switches before, or sees this
         cursor.execute(
             "insert into models (name, dimensions, state) values (%s, %s, 'retired') on conflict (name) do nothing",
             (name, dimensions),
@@ -101,7 +102,8 @@ def start(connection: Connection, organization_id: UUID, name: str, dimensions: 
 
 
 def use(connection: Connection, organization_id: UUID, name: str) -> None:
-    """Let search read the vectors of `name` from this transaction's commit on. The model that was active stays at hand.
+    """Let search read the vectors of `name` from this transaction's commit on. The model that was active stays at hand;
+    one that is being built is kept when it is complete, not switched to: this is the last word.
 
     Raises:
         NotFound: this organization has no such model.
@@ -110,9 +112,14 @@ def use(connection: Connection, organization_id: UUID, name: str) -> None:
     model_id = _known(connection, organization_id, name)
     try:
         with connection.cursor() as cursor:
+            cursor.execute("select lock_vectors(%s)", (organization_id,))
             cursor.execute(
                 "update organization_settings set embed_model_id = %s where organization_id = %s",
                 (model_id, organization_id),
+            )
+            cursor.execute(
+                "update model_builds set activates = false where organization_id = %s and state = 'building'",
+                (organization_id,),
             )
     except psycopg2.errors.ObjectNotInPrerequisiteState as error:
         reason = error.diag.message_primary

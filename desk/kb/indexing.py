@@ -25,6 +25,7 @@ from desk.kb.chunking import Chunk
 from desk.kb.embedding import BadVector, Vectors
 from desk.kb.models import Model
 from desk.kb.store import Article, Run, Superseded, Switched, VectorsMissing
+from desk.sql import statement
 
 BATCH = 16  # articles taken at once
 PART_CHARACTERS = 100_000  # of articles that are embedded together
@@ -146,11 +147,7 @@ def make_stale(connection: Connection, organization_id: UUID) -> int:
     Sends the message that does it. Returns how many articles there are. Done twice, it starts over.
     """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "update article_index i set state = 'pending', attempts = 0, next_try_at = now(), last_error = null,"
-            " wanted_at = now(), taken_by = null, fresh_from = now() where i.organization_id = %s",
-            (organization_id,),
-        )
+        cursor.execute(statement("desk.kb", "make_stale"), {"organization_id": organization_id})
         return cursor.rowcount
 
 

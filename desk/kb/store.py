@@ -73,11 +73,7 @@ def take(run: Run, batch: int) -> list[Article]:
 def renew(run: Run) -> None:
     """Another `LEASE` for what this run still has."""
     with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "update article_index set next_try_at = now() + %(lease)s"
-            " where organization_id = %(organization_id)s and taken_by = %(run)s",
-            run.key | {"lease": LEASE},
-        )
+        cursor.execute(statement("desk.kb", "renew"), run.key | {"lease": LEASE})
 
 
 def seconds_untouched(run: Run) -> float:
@@ -106,11 +102,7 @@ def any_just_done(run: Run, seconds: float) -> bool:
 def release(run: Run) -> None:
     """Give up what this run still has, so that the next one takes it at once."""
     with database.transaction(run.organization_id) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "update article_index set next_try_at = now(), taken_by = null"
-            " where organization_id = %(organization_id)s and taken_by = %(run)s",
-            run.key,
-        )
+        cursor.execute(statement("desk.kb", "release"), run.key)
 
 
 def made_at(run: Run, shas: Sequence[bytes], model_id: int | None = None) -> dict[bytes, datetime]:

@@ -15,7 +15,7 @@ def checked_calendar(definition: Mapping[str, Any]) -> list[str]:
     """What is odd in a definition, one line each; [] when nothing is.
 
     Raises:
-        InvalidInput: it cannot be read, holds an unknown field, or ranges that overlap or are empty.
+        InvalidInput: it cannot be read, holds an unknown field, a date twice, or ranges that overlap or are empty.
     """
     unknown = [str(key) for key in definition if key not in KEYS]
     if unknown:
@@ -24,7 +24,7 @@ def checked_calendar(definition: Mapping[str, Any]) -> list[str]:
     week = definition.get("hours") or {}
     warnings = _overlaps({day: week[day] for day in week}, "hours", dict(zip(WEEKDAYS, _rotated(), strict=True)))
     for name in ("date_hours", "breaks"):
-        days = definition.get(name) or {}
+        days = _by_date(definition.get(name) or {}, name)
         following = {day: day_after(date.fromisoformat(day), name).isoformat() for day in days}
         warnings += _overlaps(days, name, following)
     if not calendar.ever_opens():
@@ -34,6 +34,15 @@ def checked_calendar(definition: Mapping[str, Any]) -> list[str]:
 
 def _rotated() -> tuple[str, ...]:
     return (*WEEKDAYS[1:], WEEKDAYS[0])
+
+
+def _by_date(days: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """`days` with their dates in one spelling; ISO has several, and the later would replace the earlier."""
+    spelled: dict[str, str] = {}
+    for text in days:
+        if (first := spelled.setdefault(date.fromisoformat(text).isoformat(), text)) != text:
+            raise InvalidInput(f"{name}: {first!r} and {text!r} are the same date. Say it once.")
+    return {day: days[text] for day, text in spelled.items()}
 
 
 def _overlaps(days: Mapping[str, Any], name: str, following: Mapping[str, str]) -> list[str]:

@@ -5,6 +5,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from desk.tickets import scikit_learn
+
 BINS = 15
 
 
@@ -15,9 +17,9 @@ def accuracy(said: Sequence[str], truth: Sequence[str]) -> float | None:
 
 def macro_f1(said: Sequence[str], truth: Sequence[str]) -> float | None:
     """F1 of each label that occurs, averaged without regard to how often it does; None of nothing."""
-    from sklearn.metrics import f1_score  # seconds that no other command should pay for
-
-    return float(f1_score(truth, said, average="macro", zero_division=0)) if len(truth) else None
+    if not len(truth):
+        return None
+    return float(scikit_learn.module("metrics").f1_score(truth, said, average="macro", zero_division=0))
 
 
 def of_sets(said: Sequence[Collection[str]], truth: Sequence[Collection[str]]) -> dict[str, float | None]:
@@ -58,10 +60,8 @@ def separation(inside: ArrayLike, outside: ArrayLike) -> float | None:
     inside, outside = np.asarray(inside, dtype=float), np.asarray(outside, dtype=float)
     if not len(inside) or not len(outside):
         return None
-    from sklearn.metrics import roc_auc_score  # seconds that no other command should pay for
-
     truth = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
-    return float(roc_auc_score(truth, np.concatenate([inside, outside])))
+    return float(scikit_learn.module("metrics").roc_auc_score(truth, np.concatenate([inside, outside])))
 
 
 def recall_outside(kept: float, inside: ArrayLike, outside: ArrayLike) -> float | None:

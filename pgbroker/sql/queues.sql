@@ -1,6 +1,6 @@
 -- Every queue that anybody knows: what waits, is scheduled and runs there, how long the oldest due message waits (seconds;
 -- null: none does), since when it is paused, and how many living worker processes serve it. Called by pgbroker.stats and
--- pgbroker.metrics. Counts in the indexes queue_waiting, queue_limited and queue_running alone: where vacuum keeps up, a
+-- pgbroker.metrics. Counts in the indexes queue_waiting, queue_limited_due and queue_running alone: where vacuum keeps up, a
 -- backlog of a million costs a quarter of a second. The other tables have a few rows.
 with depth (queue_name, waiting, scheduled, running, oldest) as (
     select queue_name, count(*) filter (where run_at <= now()), count(*) filter (where run_at > now()), 0::bigint,

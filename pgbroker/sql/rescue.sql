@@ -1,5 +1,6 @@
 -- Messages of processes that are gone wait again; the ones that were there when their worker died for the last time
--- allowed become dead letters. Returns (id, actor, queue, whether it is dead). Called by every Lifeline; SKIP LOCKED
+-- allowed become dead letters. Returns (id, actor, queue, whether it is dead), and a row of nulls for each process that is
+-- gone: what it claimed within the last young_seconds is left for the next rescue. Called by every Lifeline; SKIP LOCKED
 -- shares.
 --
 -- A process is gone when its beat is older than its lease, or when it missed its beat and its connection is gone, too:
@@ -71,3 +72,5 @@ with gone as materialized (
 select message_id::text, actor_name, queue_name, true from dead
 union all
 select message_id::text, actor_name, queue_name, false from requeued
+union all
+select null, null, null, null from forgotten

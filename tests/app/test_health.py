@@ -135,7 +135,9 @@ def test_a_database_that_is_away_is_503_at_once_without_a_password(
     monkeypatch.setenv("ATUM_DATABASE_URL", url)
     settings.cache_clear()
     database.close()
-    with TestClient(build(), client=("127.0.0.1", 50000), raise_server_exceptions=False) as client:
+    with TestClient(
+        build(), base_url="http://localhost", client=("127.0.0.1", 50000), raise_server_exceptions=False
+    ) as client:
         began = time.monotonic()
         answer = client.get("/api/v1/health")
         assert time.monotonic() - began < 10

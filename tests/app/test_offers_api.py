@@ -99,6 +99,31 @@ def test_a_draft_is_read_and_decided_on(client: TestClient, article: UUID, ticke
     assert client.get(at, params={"org": "Other"}).status_code == 404
 
 
+def test_a_decision_is_about_the_draft_that_was_seen(client: TestClient, organization: UUID, ticket: str, owner):
+    at = f"/api/v1/tickets/{ticket}/draft"
+    seen = client.get(at, params=ACME).json()["made_at"]
+    drafted, body, citations = jobs.draft(organization, ticket)
+    with database.transaction(organization) as connection:
+        results.keep_draft(connection, drafted, body, citations, reason=None, method="cited passages")
+    replacing = client.get(at, params=ACME).json()["made_at"]
+    decision = {"agent": "ben", "outcome": "used"}
+    refused = client.post(f"{at}/used", params=ACME, json=decision | {"made_at": seen})
+    assert refused.status_code == 409
+    assert "was replaced" in refused.json()["detail"]
+    assert client.get(at, params=ACME).json()["outcome"] is None
+    assert client.post(f"{at}/used", params=ACME, json=decision | {"made_at": replacing}).status_code == 204
+    assert client.get(at, params=ACME).json()["outcome"] == "used"
+    for nonsense in ("now", "2026-01-01T00:00:00"):  # the latter in which zone?
+        assert client.post(f"{at}/used", params=ACME, json=decision | {"made_at": nonsense}).status_code == 422
+    with database.transaction(organization) as connection:
+        results.keep_draft(connection, drafted, None, [], reason="no source", method="cited passages")
+    assert client.post(f"{at}/used", params=ACME, json=decision | {"made_at": replacing}).status_code == 409
+    assert client.post(f"{at}/used", params=ACME, json=decision).status_code == 404
+    with owner.cursor() as cursor:
+        cursor.execute("delete from drafts")
+    assert client.post(f"{at}/used", params=ACME, json=decision | {"made_at": seen}).status_code == 404
+
+
 def test_nothing_of_it_is_told_without_the_token(client: TestClient, ticket: str, monkeypatch):
     monkeypatch.setenv("ATUM_API_TOKEN", "s3cret")
     settings.cache_clear()

@@ -131,7 +131,7 @@ class TestWithToken:
 
 
 def test_without_a_token_only_this_machine_may_call(database_name: str, organization: UUID):
-    with TestClient(build(), client=("192.0.2.7", 50000)) as far:
+    with TestClient(build(), base_url="http://localhost", client=("192.0.2.7", 50000)) as far:
         answer = far.post("/api/v1/tickets", json=TICKET)
         assert answer.status_code == 403
         assert "ATUM_API_TOKEN" in answer.json()["detail"]
@@ -151,3 +151,37 @@ def test_listening_to_the_network_without_a_token_is_refused_at_the_start(databa
 def test_no_page_takes_a_script_from_elsewhere(client: TestClient):
     assert [client.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]
     assert "/api/v1/search" in client.get("/openapi.json").json()["paths"]
+
+
+class TestHostWithoutToken:
+    """A web page whose name is made to lead here (DNS rebinding) calls from this machine, under that name."""
+
+    @pytest.mark.parametrize(
+        "host", ["rebound.example", "rebound.example:8000", "localhost.example", "192.0.2.7", "", "["]
+    )
+    def test_another_name_is_refused(self, client: TestClient, organization: UUID, owner, host: str):
+        answer = client.post("/api/v1/tickets", json=TICKET, headers={"Host": host})
+        assert answer.status_code == 403
+        assert answer.json() == {
+            "detail": "Without ATUM_API_TOKEN the API answers as localhost only, or as 127.0.0.1 or [::1]. "
+            "Call it so, or set a token and name it in the request."
+        }
+        with owner.cursor() as cursor:
+            cursor.execute("select count(*) from tickets")
+            assert cursor.fetchone() == (0,)
+
+    @pytest.mark.parametrize(
+        "host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "127.0.0.2", "[::1]", "[::1]:8000"]
+    )
+    def test_a_name_of_this_machine_is_served(self, client: TestClient, organization: UUID, host: str):
+        assert client.post("/api/v1/tickets", json=TICKET, headers={"Host": host}).status_code == 201
+
+    def test_health_and_metrics_answer_under_every_name(self, client: TestClient):
+        assert client.get("/api/v1/health", headers={"Host": "rebound.example"}).status_code in (200, 503)
+        assert client.get("/metrics", headers={"Host": "rebound.example"}).status_code == 200
+
+    def test_with_a_token_every_name_will_do(self, client: TestClient, organization: UUID, monkeypatch):
+        monkeypatch.setenv("ATUM_API_TOKEN", "s3cret")
+        settings.cache_clear()
+        headers = {"Host": "desk.example", "Authorization": "Bearer s3cret"}
+        assert client.post("/api/v1/tickets", json=TICKET, headers=headers).status_code == 201

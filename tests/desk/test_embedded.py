@@ -151,11 +151,24 @@ def test_ctrl_c_in_the_terminal_does_not_reach_what_makes_the_data(home: Path):
     process.communicate(timeout=10)
 
 
-def test_a_port_that_the_environment_names_for_another_server_does_not_matter(home: Path, monkeypatch):
-    monkeypatch.setenv("PGPORT", "6543")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PGPORT", "6543"),
+        ("PGHOSTADDR", "127.0.0.1"),
+        ("PGOPTIONS", "-c no_such_setting=on"),
+        ("PGSERVICE", "production"),
+    ],
+)
+def test_what_the_environment_says_of_another_server_does_not_matter(home: Path, monkeypatch, name: str, value: str):
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PGSERVICEFILE", str(home.parent / "services"))
+    (home.parent / "services").write_text("[production]\nhostaddr=127.0.0.1\noptions=-c no_such_setting=on\n")
     server = EmbeddedServer(home, FAST)
     server.attach()
-    assert answers(server)
+    with contextlib.closing(psycopg2.connect(server.url())) as connection, connection.cursor() as cursor:
+        cursor.execute("show data_directory")
+        assert cursor.fetchone() == (str(server.data),)
 
 
 def test_two_processes_share_one_server_which_stops_after_the_last(home: Path, user):

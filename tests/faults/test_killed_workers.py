@@ -4,9 +4,16 @@ import os
 import random
 import signal
 import time
+from contextlib import closing
 
+import dramatiq
+import pytest
+from dramatiq.results import ResultFailure
 from faults.trial import child_of
 from waiting import until
+
+from pgbroker import PostgresBackend
+from pgbroker.connections import Connections
 
 
 def test_a_message_of_a_killed_worker_runs_again_within_seconds(short_trial):
@@ -70,6 +77,10 @@ def test_a_message_that_kills_its_worker_dies_with_the_third_and_its_neighbours_
         "select message_id::text, reason, error, deliveries, jsonb_array_length(history) from pgbroker.dead_letters"
     ) == [(poison, "killed its worker", "3 worker processes died while they held this message.", 3, 3)]
     assert len(trial.ask("select from ledger where message_id = %s", (poison,))) == 3
+    with closing(Connections(trial.url, "")) as connections:
+        waiter = dramatiq.Message("default", "kills_its_worker", (), {}, {}, message_id=poison)
+        with pytest.raises(ResultFailure, match="killed its worker: 3 worker processes died"):
+            waiter.get_result(backend=PostgresBackend(connections), block=True)
 
 
 def test_a_stopped_worker_that_wakes_after_its_lease_changes_nothing(short_trial):

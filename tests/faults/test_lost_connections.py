@@ -1,7 +1,9 @@
 """Connections that end while their process lives: at every statement, or all of a worker's at once."""
 
+import time
 from pathlib import Path
 
+from faults.proxy import Proxy
 from faults.test_kill_points import TRIES, a_few_of_each, sender, worker
 from faults.trial import child_of
 from waiting import until
@@ -74,6 +76,34 @@ def test_D19b_a_living_worker_that_loses_all_its_connections_keeps_its_messages(
     trial.verdict()
     assert trial.total("rescued") == 0
     assert trial.count("ledger") == 12
+
+
+def test_who_lost_its_connection_as_well_lets_the_others_come_back(server, database_name, make_trial):
+    """All are cut off at once, as by a failover: one is back soon, the other takes longer than a beat and works on."""
+    url = server.url(user="atum_worker", database=database_name)
+    trial = make_trial(server.url(database=database_name), url, lease_seconds=6)
+    up = "select from pg_postmaster_start_time() s where s < now() - interval '6 s'"
+    until(lambda: trial.ask(up), "the server is up for longer than a lease")
+    with Proxy(server.socket) as proxy:
+        quick = trial.worker(2)
+        trial.worker(2, TEST_BROKER_URL=proxy.url(database_name, "atum_worker"))
+        trial.workers_up(2)
+        for _ in range(4):
+            trial.send("plain", 5.0)
+        until(lambda: trial.count("ledger") == 4, "both are at work")
+        proxy.strike("beat", "reset")
+        assert proxy.struck.wait(20)
+        cut_off = trial.ask(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = %s",
+            (f"pgbroker:{child_of(quick)}",),
+        )
+        assert cut_off[0][0] > 0
+        time.sleep(2)  # this is the fault, not a wait for something
+        proxy.heal()
+        trial.finish()
+        trial.verdict()
+    assert trial.total("rescued") == 0
+    assert trial.count("ledger") == 4
 
 
 def test_a_sender_that_loses_its_connection_sends_everything_once(trial):

@@ -2,16 +2,22 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import psycopg2
 import pytest
 from typer.testing import CliRunner
+from waiting import until
 
 from app.commands.evaluate import app
+from app.scratch import scratch_database
 from desk.embedded import EmbeddedServer
 from desk.errors import InvalidInput
 from desk.kb.evaluation import Answer, Quality, Query, quality
+from desk.settings import settings
 
 
 def test_figures_of_a_case_that_was_reckoned_by_hand():
@@ -78,6 +84,59 @@ def test_search_is_judged_without_a_server_of_the_users_and_nothing_is_left(file
     connection.close()
     server.stop()
     server.detach()
+
+
+WORK = """
+import sys
+from app.scratch import scratch_database
+with scratch_database():
+    print("works", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_one_left_is_removed_by_the_next_and_nothing_of_one_that_works(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("ATUM_HOME", str(tmp_path / "home"))
+    settings.cache_clear()
+
+    def begin() -> subprocess.Popen[str]:
+        process = subprocess.Popen([sys.executable, "-c", WORK], stdin=PIPE, stdout=PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "works\n"
+        return process
+
+    def names() -> set[str]:
+        cursor.execute("select datname from pg_database where datname like 'scratch%'")
+        return {name for (name,) in cursor.fetchall()}
+
+    def locks() -> int:
+        cursor.execute("select count(*) from pg_locks where locktype = 'advisory' and granted")
+        return cursor.fetchone()[0]
+
+    working = begin()
+    server = EmbeddedServer(tmp_path / "home")
+    connection = psycopg2.connect(server.url(database="postgres"))
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            of_working = names()
+            killed = begin()
+            of_killed = names() - of_working
+            assert len(of_working) == len(of_killed) == 1
+            killed.kill()
+            killed.wait()
+            until(lambda: locks() == 1, "the server has noticed")
+            with scratch_database():
+                assert of_working < names()
+                assert not of_killed & names()
+            assert names() == of_working
+            working.communicate(timeout=60)
+            assert names() == set()
+    finally:
+        working.kill()
+        connection.close()
+        server.leave()
+        settings.cache_clear()
 
 
 @pytest.mark.parametrize(

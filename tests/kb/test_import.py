@@ -1,13 +1,18 @@
 """A help centre comes in whole or not at all, and what is wrong with it is named by file, line and field."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg2
 import pytest
 from typer.testing import CliRunner
+from waiting import until
 
 from app.commands.kb import app
 from desk.errors import DeskError, InvalidInput, NotFound
+from desk.kb import articles, importing
+from desk.kb.sources import Reading
 
 
 def run(*arguments: str, ok: bool = True):
@@ -116,6 +121,25 @@ def test_a_second_import_touches_only_what_changed(kb, tmp_path):
     jsonl(source, article("a"), article("b", body_md="New."), article("c", status="draft"))
     assert "3 articles taken, 1 of them new or changed" in run("import", str(source), "--org", "Acme").output
     assert kb.rows("select external_id, revision from articles order by 1") == [("a", 1), ("b", 2), ("c", 1)]
+
+
+def test_two_imports_at_once_that_name_the_same_articles_in_another_order_both_come_in(kb, owner):
+    readings = [
+        Reading([articles.Article(external_id=name, title="Title", body_md=text) for name in names])
+        for text, names in (("None.", "amz"), ("One.", "amz"), ("Two.", "zma"))
+    ]
+    importing.put(kb.organization, readings[0])
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    editing = psycopg2.connect(owner.dsn)
+    with editing.cursor() as cursor, ThreadPoolExecutor(2) as pool:
+        cursor.execute("select from articles where external_id = 'm' for update")  # both get as far as here
+        try:
+            puts = [pool.submit(importing.put, kb.organization, reading) for reading in readings[1:]]
+            until(lambda: kb.rows(waiting) == [(2,)], "both wait")
+        finally:
+            editing.close()
+        assert [put.result().changed for put in puts] == [3, 3]
+    assert len(set(kb.rows("select body_md from articles"))) == 1, "the later one stands, as a whole"
 
 
 BAD_LINES = {

@@ -6,21 +6,57 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg2
 import pytest
+from waiting import until
 
 from desk import database
 from desk.errors import ModelUnavailable, NotFound
-from desk.kb import chunking, embedding, indexing, status, store
+from desk.kb import articles, chunking, embedding, importing, indexing, status, store
+from desk.kb.sources import Reading
 from desk.settings import settings
 
 
 def page(sections: int, changed: int | None = None) -> str:
     texts = [f"Number {n}{' was changed' if n == changed else ''}: what to do about it." for n in range(sections)]
     return "\n\n".join(f"## Part {n}\n\n{text}" for n, text in enumerate(texts))
+
+
+def make_stale(run: store.Run) -> None:
+    with database.transaction(run.organization_id) as connection:
+        indexing.make_stale(connection, run.organization_id)
+
+
+@pytest.mark.parametrize("work", [store.renew, store.release, make_stale])
+def test_an_import_of_what_a_worker_has_and_the_worker_lock_it_in_one_order(kb, owner, work):
+    """An import names them as a, m, z; by their ids they are z, m, a."""
+    for number, name in enumerate("zma"):
+        kb.rows(
+            "insert into articles (id, organization_id, external_id, title, body_md)"
+            " values (%s, %s, %s, 'Title', 'Text.')",
+            UUID(int=number), kb.organization, name,
+        )  # fmt: skip
+    run = store.open_run(kb.organization, uuid4())
+    assert len(store.take(run, 16)) == 3
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    editing = psycopg2.connect(owner.dsn)
+    reading = Reading([articles.Article(external_id=name, title="Title", body_md="New.") for name in "amz"])
+    with editing.cursor() as cursor, ThreadPoolExecutor(2) as pool:
+        cursor.execute(
+            "select from article_index where article_id = %s for update",  # both get as far as here
+            (UUID(int=1),),
+        )
+        try:
+            working = [pool.submit(work, run), pool.submit(importing.put, kb.organization, reading)]
+            until(lambda: kb.rows(waiting) == [(2,)], "both wait")
+        finally:
+            editing.close()
+        for each in working:
+            each.result()
 
 
 def test_an_article_is_found_after_a_run_and_everything_adds_up(kb):

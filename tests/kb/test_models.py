@@ -239,6 +239,35 @@ def test_a_model_that_answers_the_organizations_questions_worse_is_held_back(par
     assert models.states()["local/blunt"] == "active"
 
 
+@pytest.mark.parametrize(
+    ("said", "active"),
+    [
+        (lambda models: models.use(COPY), COPY),
+        (lambda models: models.use(MINILM), MINILM),
+        (lambda models: models.start(SMALL, activate=False), MINILM),
+        (lambda models: models.use(SMALL), SMALL),
+    ],
+    ids=["use another", "use the one that is active", "--no-activate", "use it"],
+)
+def test_what_a_person_says_while_a_model_is_judged_holds(parking, models, monkeypatch, said, active):
+    models.write(COPY)
+    models.write(SMALL, dimensions=300)
+    assert models.build(COPY).state == "active"
+    models.use(MINILM)
+    with database.transaction(parking.organization) as connection:
+        questions.put(connection, parking.organization, ASKED)
+    judge = questions.judge
+
+    def interrupted(organization, asked, model_id):
+        if model_id is not None:
+            said(models)
+        return judge(organization, asked, model_id)
+
+    monkeypatch.setattr(questions, "judge", interrupted)
+    models.build(SMALL)
+    assert models.states() == {COPY: "kept", MINILM: "kept", SMALL: "kept"} | {active: "active"}
+
+
 def test_a_model_swap_under_edits_and_searches_is_never_dark_and_everything_adds_up(kb, models):
     kb.put("pay", "Invoices", "We send the bill on the first of each month.")
     for number in range(8):

@@ -51,7 +51,7 @@ def test_the_figures_tell_what_waits_and_what_ended(want, notify, ask, post_offi
     with working(broker, queues={"sla"}):
         until(lambda: ask("select count(*) from notification_deliveries") == [4], "the second is planned")
     ask("update dispatches set created_at = now() - interval '90 s' where state = 'waiting'")
-    with TestClient(build(), client=("127.0.0.1", 50000)) as client:
+    with TestClient(build(), base_url="http://localhost", client=("127.0.0.1", 50000)) as client:
         lines = re.findall(r"^(atum_notices\S+) (\S+)$", client.get("/metrics").text, re.MULTILINE)
         got = {name: float(value) for name, value in lines}
         assert got['atum_notices_waiting{channel="mail"}'] == 1

@@ -26,9 +26,9 @@ def empty_url(server: EmbeddedServer) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def same_broker_afterwards():
-    before = dramatiq.get_broker()
+    before = dramatiq.broker.global_broker  # get_broker() makes one for RabbitMQ where there is none
     yield
-    dramatiq.set_broker(before)
+    dramatiq.broker.global_broker = before
 
 
 def examples(path):

@@ -23,7 +23,9 @@ def note(broker):
 
 
 def rescue(broker):
-    return broker.connections.execute(sql("rescue"), {"young_seconds": YOUNG_SECONDS, "most_deaths": MOST_DEATHS})
+    """What was rescued; not the processes that it was rescued from."""
+    rescued = broker.connections.execute(sql("rescue"), {"young_seconds": YOUNG_SECONDS, "most_deaths": MOST_DEATHS})
+    return [row for row in rescued if row[0] is not None]
 
 
 def abandon(look, beat="1 hour", backend="null", started="1 minute"):
@@ -93,6 +95,22 @@ def test_a_message_whose_process_has_no_row_is_rescued(broker, note, look):
     abandon(look)
     look.rows("delete from pgbroker.processes")
     assert len(rescue(broker)) == 1
+
+
+def test_what_a_worker_claimed_just_before_it_died_waits_again_as_soon(broker, note, look):
+    """A claim so young is left alone by the rescue that finds its process dead; nobody would have looked for 10 s."""
+    died = """
+        with gone as (
+            insert into pgbroker.processes (process_id, host, pid, beat_at, beat_due_at, backend_pid, lease_seconds)
+            values (gen_random_uuid(), 'gone', 1, now() - interval '0.8 s', now(), 2147483647, 1) returning process_id)
+        insert into dramatiq.queue (message_id, state, process_id, lease_token, started_at, message)
+        select gen_random_uuid(), 'consumed', process_id, gen_random_uuid(), now() + interval '0.4 s',
+               '{"actor_name": "note", "args": [], "kwargs": {}, "options": {}}' from gone"""
+    with working(broker):
+        until(lambda: look.rows("select from pgbroker.processes"))
+        for number in range(1, 4):
+            look.rows(died)
+            until(lambda number=number: len(note.ran) == number, "it ran again", timeout_seconds=4)
 
 
 def test_d13_a_message_that_killed_its_worker_too_often_is_a_dead_letter(broker, note, look):

@@ -8,9 +8,11 @@ from uuid import uuid4
 import dramatiq
 from workers import until, work_off, working
 
+from pgbroker import DatabaseAway
 from pgbroker.encoding import message_of
 from pgbroker.engine import RECALL_SECONDS
-from pgbroker.leased import Lease, LeasedMessage
+from pgbroker.finish import Finisher
+from pgbroker.leased import Lease, LeasedMessage, Release
 from pgbroker.pace import HORIZON_SECONDS, MOST_AHEAD, Pace
 
 
@@ -53,6 +55,39 @@ def test_what_short_work_made_it_take_is_given_back_when_work_gets_long(broker, 
         go_on.set()
         until(lambda: len(look.finished) == 1_500)
     assert {row["deliveries"] for row in look.finished} <= {1, 2, 3}
+
+
+def test_what_could_not_be_given_back_is_given_back_later(broker, look, monkeypatch):
+    """Nobody claims meanwhile, all threads are busy; and the beat goes on, so that nobody rescues it either."""
+    go_on, blocked, refused = Event(), Event(), []
+
+    @dramatiq.actor(broker=broker)
+    def short():
+        pass
+
+    @dramatiq.actor(broker=broker)
+    def long():
+        blocked.set()
+        go_on.wait(30)
+
+    def away_twice(finisher, finishes, finish=Finisher.finish):
+        if blocked.is_set() and len(refused) < 2 and isinstance(finishes[0][1], Release):
+            refused.append(len(finishes))
+            raise DatabaseAway("for a moment")
+        finish(finisher, finishes)
+
+    monkeypatch.setattr(Finisher, "finish", away_twice)
+    messages = [short.message() for _ in range(1_500)]
+    for place in (700, 701):
+        messages[place] = long.message()
+    broker.send_many(messages)
+    with working(broker, threads=2):
+        assert blocked.wait(20)
+        until(lambda: len(refused) == 2, "it could not be given back", timeout_seconds=20)
+        only_long = "select from dramatiq.queue where state = 'consumed' having count(*) <= 2"
+        until(lambda: look.rows(only_long), "it waits again", timeout_seconds=10)
+        go_on.set()
+        until(lambda: len(look.finished) == 1_500)
 
 
 def test_many_short_messages_take_few_claims(broker, look):

@@ -238,6 +238,20 @@ def test_every_key_has_its_turn_where_more_wait_than_one_claim_looks_at(broker, 
     assert len(look.finished) == 2 * MOST_KEYS + 20
 
 
+def test_keys_that_are_due_later_hide_none_that_is_due(broker, claimed):
+    """Each look at the next of them came a quarter of a second after the last."""
+    export, _ = declare_many(broker)
+
+    @dramatiq.actor(broker=broker, run_at_most=1)
+    def urgent():
+        pass
+
+    later = [export.message_with_options(run_key=f"key {n:04}") for n in range(20 * MOST_KEYS)]
+    broker.send_many(later, delay=3_600_000)
+    urgent.send()
+    assert claimed(2) == ["urgent"]
+
+
 @pytest.mark.parametrize("default", ["repeatable read", "serializable"])
 def test_claims_see_what_was_committed_whatever_the_default_is(broker, look, database_name, default):
     """With a snapshot from before its lock, a claim under a limit would not see who took the last place."""

@@ -3,6 +3,7 @@
 import dramatiq
 import psycopg2
 import pytest
+from dramatiq.common import q_name
 from workers import work_off
 
 
@@ -47,6 +48,13 @@ def test_it_rolls_back_with_its_transaction(note, look, owner):
         ("pgbroker.enqueue('note', '[]', '[]')", "kwargs must be a JSON object"),
         ("pgbroker.enqueue('note', delay => '-1 s')", "delay must not be negative"),
         (r"""pgbroker.enqueue('note', '["\u0000"]')""", "u0000"),
+        ("pgbroker.enqueue('note', queue => '')", 'queue "" is read by no worker'),
+        ("pgbroker.enqueue('note', queue => 'notes.DQ')", 'queue "notes.DQ" is read by no worker'),
+        ("pgbroker.enqueue('note', queue => 'notes.XQ')", 'queue "notes.XQ" is read by no worker'),
+        ("pgbroker.enqueue('note', queue => '1st')", 'queue "1st" is read by no worker'),
+        ("pgbroker.enqueue('note', queue => 'two words')", 'queue "two words" is read by no worker'),
+        (r"pgbroker.enqueue('note', queue => E'notes\n')", "is read by no worker"),
+        ("pgbroker.enqueue_many('note', array['[]'::jsonb], queue => 'notes.DQ')", "is read by no worker"),
     ],
 )
 def test_what_dramatiq_could_not_read_is_refused(note, look, call, reason):
@@ -58,3 +66,17 @@ def test_what_dramatiq_could_not_read_is_refused(note, look, call, reason):
 def test_a_named_queue_needs_no_worker_to_have_known_the_actor(look):
     look.rows("select pgbroker.enqueue('someday', queue => 'later')")
     assert look.waiting[0]["queue_name"] == "later"
+
+
+NAMES = ["", "_", "a", "a.b-c_9", "a.DQ", "a.XQ", "DQ", ".DQ", "9a", "-a", "ä", "a b", "a\n", "a.dq"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_queue_is_refused_if_and_only_if_no_actor_could_read_it(broker, look, name):
+    """Dramatiq's own rule, but for the names that it keeps for itself."""
+    try:
+        dramatiq.actor(lambda: None, actor_name="any", broker=broker, queue_name=name)
+        allowed = q_name(name) == name
+    except ValueError:
+        allowed = False
+    assert look.rows("select pgbroker.is_queue_name(%s) as allowed", name) == [{"allowed": allowed}]

@@ -1,7 +1,9 @@
 """A table of dramatiq-pg 0.12 with its messages is taken over as it stands."""
 
 import shutil
+from collections import Counter
 from importlib.resources import files
+from uuid import uuid4
 
 import dramatiq
 import psycopg2
@@ -66,6 +68,83 @@ def test_its_waiting_running_delayed_done_and_rejected_messages_go_on(old, serve
         assert cursor.fetchone() == (5,)
         cursor.execute("select reason, retries, traceback from pgbroker.dead_letters")
         assert cursor.fetchall() == [("rejected", 3, "Traceback")]
+
+
+NO_MESSAGES = {
+    '"text"': "TypeError",
+    "null": "TypeError",
+    "7": "TypeError",
+    "[1, 2]": "TypeError",
+    '{"args": [], "kwargs": {}, "options": [1], "actor_name": "note"}': "options",
+    '{"args": [], "kwargs": {}, "options": "none", "actor_name": "note"}': "options",
+}
+
+
+@pytest.mark.parametrize("state", ["queued", "consumed"])
+def test_rows_that_hold_no_message_are_dead_letters_that_say_why(old, server, state):
+    insert = (
+        "insert into dramatiq.queue (message_id, queue_name, state, message) values (gen_random_uuid(), %s, %s, %s)"
+    )
+    queues = ("default", "default.DQ")
+    with old, old.cursor() as cursor:
+        cursor.executemany(insert, [(queue, state, text) for text in NO_MESSAGES for queue in queues])
+    migrate(old)
+    broker = PostgresBroker(server.url(database="old_dramatiq_pg"), middleware=[Retries()], results=False)
+    dramatiq.actor(lambda: None, actor_name="note", broker=broker)
+    work_off(broker)
+    with old, old.cursor() as cursor:
+        cursor.execute("select message::text, queue_name, reason, error from pgbroker.dead_letters")
+        dead = cursor.fetchall()
+    assert Counter(text for text, _, _, _ in dead) == dict.fromkeys(NO_MESSAGES, 2)
+    for text, queue_name, reason, error in dead:
+        assert (queue_name, reason) == ("default", "not a message")
+        assert NO_MESSAGES[text] in error
+
+
+def test_nothing_is_set_aside_where_the_released_steps_have_run(old, tmp_path):
+    for path in DIRECTORY.glob("000[1-7]_*.sql"):
+        shutil.copy(path, tmp_path)
+    migrate(old, tmp_path)
+    insert = "insert into dramatiq.queue (message_id, state, message) values (gen_random_uuid(), 'consumed', '7')"
+    with old, old.cursor() as cursor:
+        cursor.execute(insert)
+    assert "0001b_set_aside.sql" in migrate(old).applied
+    with old, old.cursor() as cursor:
+        cursor.execute("select state, message from dramatiq.queue")
+        assert cursor.fetchall() == [("consumed", 7)]
+
+
+@pytest.mark.parametrize("eta", ['"tomorrow"', "1e300", "-1e17", "true"])
+def test_a_message_whose_due_time_is_none_runs_at_once(old, server, eta):
+    row = {"id": str(uuid4()), "queue": "default.DQ", "state": "queued", "what": eta, "options": f'{{"eta": {eta}}}'}
+    with old, old.cursor() as cursor:
+        cursor.execute(INSERT, row)
+    migrate(old)
+    broker = PostgresBroker(server.url(database="old_dramatiq_pg"), middleware=[Retries()], results=False)
+    ran = []
+    dramatiq.actor(ran.append, actor_name="note", broker=broker)
+    work_off(broker)
+    assert ran == [eta]
+
+
+def test_rejected_rows_are_kept_whatever_they_hold(old):
+    """Without a time, without a message, and with a count of retries that is none: that count alone is dropped, as it
+    would be by the letter's retry."""
+    held = ['"text"', None, '{"actor_name": "note", "args": [1], "options": {"retries": "many", "kept": 1}}']
+    insert = """insert into dramatiq.queue (message_id, state, message, mtime)
+                values (gen_random_uuid(), 'rejected', %s, null)"""
+    with old, old.cursor() as cursor:
+        cursor.executemany(insert, [(text,) for text in held])
+    migrate(old)
+    with old, old.cursor() as cursor:
+        cursor.execute("select message, reason from pgbroker.dead_letters order by message::text")
+        assert cursor.fetchall() == [
+            ("text", "rejected"),
+            (None, "rejected"),
+            ({"actor_name": "note", "args": [1], "options": {"kept": 1}}, "rejected"),
+        ]
+        cursor.execute("select count(*) from dramatiq.queue")
+        assert cursor.fetchone() == (0,)
 
 
 def test_the_upgrade_may_run_twice(old):

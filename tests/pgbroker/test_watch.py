@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from math import floor
 from threading import Event
 from time import monotonic
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workers import until, working
 
-from pgbroker import PostgresBroker
+from pgbroker import PostgresBroker, operate
 from pgbroker.middleware import Retries
 from pgbroker.watch import MOST_WATCHERS, TURN_SECONDS, most_watchers, next_turn
 
@@ -53,8 +54,9 @@ def test_with_a_short_lease_everybody_looks_for_itself():
 
 
 @pytest.fixture
-def crowd(url):
-    """Several idle workers with one thread each, as so many processes would be; and what ran where, and when."""
+def crowd(url, request):
+    """Several idle workers with one thread each, as so many processes would be; and what ran where, and when. Their
+    actor's options may be a parameter."""
     ran, go_on = [], Event()
     with ExitStack() as stack:
         brokers = []
@@ -62,7 +64,7 @@ def crowd(url):
             broker = PostgresBroker(url, middleware=[Retries()], results=False)
             stack.callback(broker.close)
 
-            @dramatiq.actor(actor_name="note", broker=broker)
+            @dramatiq.actor(actor_name="note", broker=broker, **getattr(request, "param", {}))
             def note(waits, number=number):
                 ran.append((number, monotonic()))
                 if waits:
@@ -123,6 +125,46 @@ def test_idle_processes_look_once_a_turn_and_beat_once_in_several(crowd, look):
         return 5 <= len(looks) - since <= 8 and len(beats) <= 2 * PROCESSES
 
     until(calm, "looks and beats are few in six turns", timeout_seconds=60)
+
+
+def all_know_and_take_turns(look):
+    """Of the one message, that is: who does not take turns looks once a second at least."""
+
+    def known():
+        return look.rows(
+            """select bool_and(p.watches_until is not null and p.beat_at > q.created_at + interval '3 s') as yes
+                 from pgbroker.processes p, dramatiq.queue q having count(*) = %s""",
+            PROCESSES,
+        ) == [{"yes": True}]
+
+    until(known, "all take turns", timeout_seconds=30)
+
+
+@pytest.mark.parametrize("crowd", [{}, {"run_at_most": 1}], indirect=True)
+def test_a_paused_queue_with_limited_messages_keeps_nobody_looking(crowd, look):
+    """Whether their own actor has the limit or the message alone."""
+    brokers, ran = crowd
+    operate.pause(brokers[0].connections, "default")
+    brokers[0].register_actors()
+    look.rows("select pgbroker.enqueue('note', '[false]', run_key => 'one')")
+    all_know_and_take_turns(look)
+    operate.resume(brokers[0].connections, "default")
+    until(lambda: ran)
+
+
+@pytest.mark.parametrize("crowd", [{}, {"run_at_most": 1}], indirect=True)
+def test_limited_messages_that_are_due_later_keep_nobody_looking(crowd, look):
+    """Retries of tomorrow, say. What comes meanwhile is found, and they are when they are due."""
+    brokers, ran = crowd
+    brokers[0].register_actors()
+    look.rows("select pgbroker.enqueue('note', '[false]', run_key => 'one', delay => '1 day')")
+    all_know_and_take_turns(look)
+    look.rows("select pgbroker.enqueue('note', '[false]', run_key => 'two')")
+    until(lambda: len(ran) == 1)
+    soon = "update dramatiq.queue set run_at = now() + interval '3 s' where run_key = 'one' returning run_at"
+    due = look.rows(soon)[0]["run_at"]
+    until(lambda: len(look.finished) == 2)
+    assert timedelta(0) <= look.finished[-1]["started_at"] - due < timedelta(seconds=0.3)
 
 
 def test_an_idle_process_that_is_taken_for_dead_begins_anew(crowd, look):

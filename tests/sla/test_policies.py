@@ -53,6 +53,12 @@ def refused(change: dict) -> str:
     ({"calendar": {**OFFICE, "hours": {"mon": [["09:00", "09:00"]]}}}, "hours.mon: 09:00–09:00 is empty"),
     ({"calendar": {**OFFICE, "breaks": {"2026-12-24": [["12:00", "12:00"]]}}}, "breaks.2026-12-24: 12:00–12:00"),
     ({"calendar": {**OFFICE, "date_hours": {"9999-12-31": [["09:00", "12:00"]]}}}, "9999-12-31 is the last day"),
+    ({"calendar": {**OFFICE, "date_hours": {"2026-12-24": [["09:00", "12:00"]], "20261224": []}}},
+     "date_hours: '2026-12-24' and '20261224' are the same date. Say it once."),
+    ({"calendar": {**OFFICE, "breaks": {"2026-W53-5": [], "2027-01-01": []}}},
+     "breaks: '2026-W53-5' and '2027-01-01' are the same date"),
+    ({"calendar": {**OFFICE, "date_hours": {"20261224": [["22:00", "06:00"]], "20261225": [["05:00", "09:00"]]}}},
+     "date_hours.2026-12-25: 05:00–09:00 overlaps 00:00–06:00"),
     ({"name": " "}, "A policy needs a name"),
     ({"prioritys": 1}, "'prioritys' is unknown"),
 ])  # fmt: skip

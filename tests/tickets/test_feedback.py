@@ -123,7 +123,7 @@ def test_another_organizations_ticket_is_not_there(owner, ticket, change):
 
 @pytest.fixture
 def client(database_name: str) -> TestClient:
-    return TestClient(build(), client=("127.0.0.1", 5000))
+    return TestClient(build(), base_url="http://localhost", client=("127.0.0.1", 5000))
 
 
 def test_the_api_changes_a_ticket_and_tells_all_about_it(client, triaged):

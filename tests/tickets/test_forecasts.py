@@ -170,6 +170,43 @@ def test_who_switched_predictions_off_gets_none(desk, write, run_jobs, ask, owne
     assert ask("select count(*) from breach_predictions") == [0]
 
 
+def test_what_is_shown_follows_the_switch(desk, write, run_jobs, owner):
+    write(desk.id, hours_of(60, seed=10))
+    running, paused, late = (desk.ticket(ago(hours), status="accepted") for hours in (1, 1, 5))
+    run_jobs("tickets")
+    desk.move(paused, ago(0), status="waiting_customer")
+
+    def shown() -> dict[UUID, tuple]:
+        return {row[0]: row[1:] for row in desk.run(None, SCORES.replace(" from", ", sla_risk_at is null from"))}
+
+    def told() -> tuple:
+        with database.transaction(desk.id) as connection:
+            found = forecast.take(connection, desk.id)
+            prediction = findings.of(connection, desk.id, running)["prediction"]
+            (first,) = forecast.at_risk(connection, desk.id)
+        with owner.cursor() as cursor:
+            cursor.execute("select expected, unpredicted from risk_figures()")
+            return found.expected, first["sla_risk_score"], prediction["probability"], *cursor.fetchone()
+
+    before, figures = shown(), told()
+    assert before[running][1:] == (None, False)
+    assert None not in figures
+    desk.run(None, "update organization_settings set predict = false")
+    with owner.cursor() as cursor:  # a forecast of before the switch is not added up either
+        cursor.execute("select expected, unpredicted from risk_figures()")
+        assert cursor.fetchone() == (None, 0)
+    off = "predictions are switched off"
+    assert shown() == {
+        running: (None, off, True),
+        late: (None, off, True),
+        paused: (None, "no running clock: it is paused", True),
+    } | {ticket: seen for ticket, seen in before.items() if ticket not in (running, late, paused)}
+    assert told() == (None, None, None, None, 0)
+    desk.run(None, "update organization_settings set predict = true")
+    assert shown() == before
+    assert told() == figures
+
+
 def test_nothing_of_another_organization_is_learnt(desk, write, owner, run_jobs, ask):
     """Theirs take days, ours an hour: what theirs do does not change our probability by a hair."""
     write(desk.id, hours_of(300, seed=5, mean=1))
@@ -258,7 +295,7 @@ def test_command_and_api_show_the_likeliest_first_and_what_is_expected(desk, wri
     assert said["forecast"] == {
         "running": 3, "predicted": 2, "late": 1, "expected": pytest.approx(expected, abs=0.01), "low": 0, "high": 2,
     }  # fmt: skip
-    with TestClient(build(), client=("127.0.0.1", 50000)) as client:
+    with TestClient(build(), base_url="http://localhost", client=("127.0.0.1", 50000)) as client:
         answer = client.get("/api/v1/sla/risk", params={"org": "Acme", "top": 1})
         assert answer.json()["clocks"][0]["ticket_id"] == str(soon)
         assert answer.json()["forecast"]["late"] == 1

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterator
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -152,6 +154,32 @@ def test_one_that_hangs_or_drips_is_given_up_in_time_and_left_alone_for_a_while(
         assert "left alone" in method
         assert len(server.asked) == 1
     assert "sk-hush" not in caplog.text
+
+
+def test_both_questions_to_an_endpoint_without_schemas_share_the_time(serve):
+    def late(handler: Any) -> None:
+        server.closing.wait(0.6)
+        handler.reply(400 if len(server.asked) == 1 else 200, b"{}")
+
+    server = serve(late, seconds="1")
+    with pytest.raises(LanguageModelFailed, match="did not answer within 1 seconds"):
+        language_model.ask("", "", {})
+    assert len(server.asked) == 2
+
+
+def test_a_name_server_that_hangs_holds_nobody_up(monkeypatch):
+    language_model._rests_until.clear()
+    configure(monkeypatch, "http://slow.example/v1", seconds="0.3")
+    answered = Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(20) and [])
+    began = time.monotonic()
+    try:
+        with pytest.raises(LanguageModelFailed, match=r"did not answer within 0\.3 seconds"):
+            language_model.ask("", "", {})
+        assert time.monotonic() - began < 10
+    finally:
+        answered.set()
+        settings.cache_clear()
 
 
 def test_one_that_is_not_there_is_no_trouble(serve, draft, monkeypatch):

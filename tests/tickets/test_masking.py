@@ -1,5 +1,7 @@
 """Personal data is masked, whatever stands around it; the rest stays word for word."""
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,7 +70,7 @@ def test_plain_words_stay_as_they_are(words):
 def test_any_text_can_be_masked_and_masking_it_twice_changes_nothing(text, names):
     masked = masking.mask(text, names)
     assert masking.mask(masked, names) == masked
-    assert not masking._EMAIL.search(masked)
+    assert masking.email_of(masked) is None
 
 
 @pytest.mark.parametrize(
@@ -108,6 +110,35 @@ def test_examples(text, masked):
 
 
 @pytest.mark.parametrize(
+    ("before", "repeated", "after"),
+    [
+        ("", "a.", ""),
+        ("", "a", " x@y.z"),
+        ("", "A-", ""),
+        ("", "a_-", "11111"),
+        ("", "order-", ""),
+        ("order", "-", ""),
+        ("password:", " ", ""),
+        ("password is ", "é", ""),
+        ("", "12-", "a"),
+        ("", "+1-", ""),
+    ],
+)
+def test_four_times_the_text_takes_four_times_as_long_whatever_it_is(before, repeated, after):
+    def cpu_seconds(length: int) -> float:
+        text = before + (repeated * length)[: length - len(before) - len(after)] + after
+        took = []
+        for _ in range(3):
+            began = time.thread_time()
+            masking.mask(text)
+            took.append(time.thread_time() - began)
+        return min(took)
+
+    short, long = cpu_seconds(masking.LONGEST // 4), cpu_seconds(masking.LONGEST)
+    assert long < 9 * short, (short, long)  # the square is 16
+
+
+@pytest.mark.parametrize(
     ("name", "text", "masked"),
     [
         ("王小明 <wang@example.com>", "王小明您好，请重启设备", "[name]您好，请重启设备"),
@@ -132,15 +163,16 @@ def test_scripts_without_capitals_are_told_from_those_that_have_them():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("Передайте это коду, что Мария поможет", ["Мария"]),
-        ("Ask your contact: Sarah. The engineer – Łukasz – comes", ["Sarah", "Łukasz"]),
-        ("Pull it, as Sarah did. Then hold it: I hope Ömer-Karl's box and the USB port work.", ["Sarah", "Ömer"]),
-        ("Nobody Knows Nobody", ["Knows", "Nobody"]),
-        ("All is well.\nHold it.\n1. Wait", []),
+        ("Передайте это коду, что Мария поможет", ["Передайте", "Мария"]),
+        ("Ask your contact: Sarah. The engineer – Łukasz – comes", ["Sarah", "The", "Łukasz"]),
+        ("Sarah's box is here, as Ömer-Karl said: I hope it doesn't matter.", ["Sarah's", "Ömer", "Karl"]),
+        ("1. Wait\n2. Don’t hold the USB port", ["Wait", "Don’t"]),
+        ("Nobody Knows Nobody", ["Nobody", "Knows"]),
+        ("all is well", []),
         ("", []),
     ],
 )
-def test_capitals_in_mid_sentence_are_found(text, words):
+def test_words_with_a_capital_are_found(text, words):
     assert masking.capitalized(text) == words
 
 

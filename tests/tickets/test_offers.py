@@ -206,6 +206,21 @@ def resolve(organization: UUID, ticket_id: UUID, answer: str) -> None:
         cursor.execute("update tickets set status = 'resolved' where id = %s", (ticket_id,))
 
 
+@pytest.mark.parametrize("said", ["Maria pulls the tape off.", "Pull the tape off. Maria's notes say so."])
+def test_before_a_ticket_is_sent_no_answer_is_told_that_may_begin_with_a_name(
+    organization: UUID, ticket, run_jobs, said
+):
+    write(organization)
+    first = ticket("The printer prints nothing", "It hums, but the paper stays white.")
+    resolve(organization, first, f"Hold the green button for ten seconds. {said} Then print a page.")
+    run_jobs("tickets")
+    asked = ("My printer prints nothing", "The paper comes out white.")
+    assert deflecting.offer(organization, *asked).answers == []
+    write(organization, "printing", f"Print a page. {said}")
+    (told,) = deflecting.offer(organization, *asked).answers
+    assert said in told["text"]  # whoever it is, the public articles name them
+
+
 def test_before_a_ticket_is_sent_articles_and_an_answer_are_offered_and_nothing_is_kept(
     organization: UUID, ticket, run_jobs, ask
 ):

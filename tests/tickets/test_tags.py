@@ -218,7 +218,7 @@ def test_intents_that_people_set_take_the_place_of_the_rules(model_dir, taught, 
 
 def test_an_intent_is_set_by_request_and_taken_away_again(organization, ticket, ask):
     made = ticket("My parcel has not arrived")
-    client = TestClient(build(), client=("127.0.0.1", 5000))
+    client = TestClient(build(), base_url="http://localhost", client=("127.0.0.1", 5000))
     answer = client.patch(f"/api/v1/tickets/{made}?org=Acme", json={"by": "ida", "intent": "chase"})
     assert (answer.status_code, answer.json()["intent"]) == (200, "chase")
     assert ask("select intent, intent_by, labelled_at is not null from tickets") == [("chase", "person", True)]

@@ -215,7 +215,7 @@ def test_command_and_api_read_what_the_tick_has_kept(organization: UUID, ticket,
         shown = CliRunner().invoke(app, [*arguments, "--bucket", bucket], catch_exceptions=False)
         assert "targets met" in " ".join(shown.stdout.split())
         assert f"{bucket} (UTC)" in shown.stdout
-    with TestClient(build(), client=("127.0.0.1", 50000)) as client:
+    with TestClient(build(), base_url="http://localhost", client=("127.0.0.1", 50000)) as client:
         answer = client.get("/api/v1/tickets/metrics", params={"org": "Acme", "bucket": "day", "last": 1}).json()
         assert (answer["bucket"], answer["buckets"][0]["created"]) == ("day", 1)
         assert client.get("/api/v1/tickets/metrics", params={"org": "Acme", "bucket": "moon"}).status_code == 422

@@ -1,6 +1,7 @@
 -- Mark what the tables show to be wrong, so that the indexing makes it anew: an article without an entry, a published one
 -- without chunks, with chunks of another revision or without a vector, an unpublished one with chunks. What is pending is on
--- its way, what is dead waits for a person. The trigger of article_index sends the message.
+-- its way, what is dead waits for a person. The trigger of article_index sends the message. Entries are
+-- locked in the order in which an import marks articles.
 -- Called by desk.kb.reconciling, under the organization's lock; served by the primary keys and chunks_by_sha.
 with held as (
     select chunk.article_id, min(chunk.article_revision) as oldest, max(chunk.article_revision) as newest,
@@ -25,7 +26,7 @@ with held as (
                         else held.article_id is not null end)
 )
 insert into article_index (organization_id, article_id, wanted_revision)
-select %(organization_id)s, wrong.id, wrong.revision from wrong
+select %(organization_id)s, wrong.id, wrong.revision from wrong order by wrong.id
 on conflict (organization_id, article_id) do update
    set wanted_revision = excluded.wanted_revision, state = 'pending', attempts = 0, last_error = null,
        next_try_at = now(), taken_by = null, wanted_at = now()

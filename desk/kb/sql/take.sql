@@ -7,6 +7,7 @@ with mine as (
      where organization_id = %(organization_id)s
        and state = 'pending'
        and taken_by = %(run)s
+     order by article_id  -- as an import marks them, or one of the two would be the victim of a deadlock
      limit %(batch)s
        for update  -- waits for who is editing it: to pass it over would be to give up what was embedded of it
 ), due as (

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from desk.kb import embedding
+from desk.tickets import scikit_learn
 from desk.tickets.vectors import Vectors
 
 STRENGTH = 1.0  # inverse of the regularization
@@ -47,10 +48,9 @@ def likest(vector: Vectors) -> str:
 @cache
 def _known(model: str) -> _Sentences:
     """Fitted to vectors of `model`, the configured one."""
-    from sklearn.linear_model import LogisticRegression  # seconds that no other command should pay for
-
     lines = files("desk.tickets").joinpath("words", "moods.tsv").read_text("utf-8").splitlines()
     moods, sentences = zip(*(line.split("\t") for line in lines if line and not line.startswith("#")), strict=True)
     vectors = embedding.embed(sentences)
-    head = LogisticRegression(C=STRENGTH, max_iter=1_000).fit(vectors, moods)  # classes in alphabetical order
+    head = scikit_learn.module("linear_model").LogisticRegression(C=STRENGTH, max_iter=1_000)
+    head.fit(vectors, moods)  # classes in alphabetical order
     return _Sentences(sentences, vectors, head.coef_, head.intercept_)

@@ -1,9 +1,9 @@
 """What is offered to who is about to send a ticket: public articles, and an answer that ended the same problem.
 
 Nothing of the question is kept: a count that something was shown, and later whether it was clicked and whether a ticket
-was sent all the same. An answer from a ticket is told only where nothing personal had to be masked in it, and where no
-word has a capital in mid-sentence, as names have, that the public articles do not know; never in a script without
-capitals, where nobody can tell.
+was sent all the same. An answer from a ticket is told only where nothing personal had to be masked in it, and where the
+public articles know every word with a capital, as names have; never in a script without capitals, where nobody can
+tell.
 """
 
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ def _answers(organization_id: UUID, asked: str) -> list[dict[str, Any]]:
 
 
 def _unknown(organization_id: UUID, words: list[str]) -> list[str]:
-    """Those of `words` that stand in no public article of the organization."""
+    """Those of `words` that stand in no public article of the organization, small words like "the" left out."""
     if not words:
         return []
     with database.transaction(organization_id) as connection, connection.cursor() as cursor:

@@ -3,6 +3,9 @@
 Pure. Each find gives way to a mask in brackets (`MASKS`); the rest stays word for word. Rather too much is masked than
 too little: a date or a serial number goes as well. Names are those that the caller knows, and those after a greeting or
 a title; a name in mid-sentence that nobody told of is not found.
+
+Time grows as the text does, whatever stands in it: what may begin anywhere has a longest length, what goes on takes all
+it can (`++`) or is taken as a whole (`_EMAIL`).
 """
 
 import re
@@ -15,29 +18,31 @@ MASKS = ("[e-mail]", "[phone]", "[number]", "[name]", "[link]", "[address]")
 LONGEST = 20_000  # characters; nothing longer is quoted
 
 _MASK = re.compile("|".join(re.escape(mask) for mask in MASKS))
-_EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)*", re.UNICODE)
-_URL = re.compile(r"\b(?:[a-z][a-z0-9+.-]*://|www\.)[^\s<>\"'()\[\]]+", re.IGNORECASE)
+# All that could stand before an @, whether one follows (group 1) or not: nothing of it is looked at again.
+_EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]++(?:(@)[\w-]+(?:\.[\w-]+)*)?")
+_URL = re.compile(r"\b(?:[a-z][a-z0-9+.-]{0,60}://|www\.)[^\s<>\"'()\[\]]+", re.IGNORECASE)
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?\b")
 _REFERENCE = re.compile(
     r"\b(order|ticket|invoice|ref(?:erence)?|case|account|customer|booking|tracking|contract|serial|policy|claim"
     r"|card|iban|parcel|shipment|transaction|receipt)"
-    r"(\s+(?:no|nr|number|id|code)\b)?([\s.:#-]+)((?=[\w/-]*\d)[\w/-]{3,})",
+    r"(\s+(?:no|nr|number|id|code)\b)?([\s.:#-]{1,60})((?=[\w/-]{0,60}\d)[\w/-]{3,})",
     re.IGNORECASE,
 )
 _SECRET = re.compile(
     r"\b((?:pass(?:word|code|phrase|wort)|kennwort|pin|otp|token|secret|login|user[ -]?(?:name|id)|api[ -]?key"
-    r"|(?:access|security|licen[cs]e)[ -](?:key|code))[ \t]*(?:\b(?:is|was|to|ist)\b|[:=])[ \t]*:?[ \t]*)(\S+)",
+    r"|(?:access|security|licen[cs]e)[ -](?:key|code))[ \t]*(?:\b(?:is|was|to|ist)\b|[:=])[ \t]*+(?::[ \t]*+)?)(\S+)",
     re.IGNORECASE,
 )
 _PIN = re.compile(r"\b((?:pin|otp|passcode)[ \t]+)\d{4,}\b", re.IGNORECASE)
-_LIKE_A_SECRET = re.compile(r"[^\W\d]\S*\d|\d\S*[^\W\d]|\d{4}|[!#$%&*+=@^~|<>]\w|[a-z][A-Z]")
+# In a word: a letter and a digit, wherever; or one of the rest.
+_LIKE_A_SECRET = re.compile(r"\A(?=\D*\d)(?=[\W\d]*[^\W\d])|\d{4}|[!#$%&*+=@^~|<>]\w|[a-z][A-Z]")
 _PUNCTUATION = "\"'“”‘’`.,;:?()"
 _NUMBER = re.compile(r"#\s?\w*\d[\w/-]*|(?<![\w.])[+(]?\d(?:[ ./()\u00a0\u2010-\u2015-]{0,2}\d){5,}(?!\w)")
-_CODE = re.compile(r"\+?\b(?=(?:[A-Za-z_/-]*\d){5})[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+)*\b")
+_CODE = re.compile(r"\+?\b(?=(?:[A-Za-z_/-]{0,60}\d){5})[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+)*\b")
 _STREET = re.compile(
     r"\b\d{1,5}[a-z]?,?\s+(?:[A-Z][\w'’-]+\s+){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Close|Court|Ct|Way|Place|Pl"
     r"|Square|Sq|Boulevard|Blvd|Terrace|Crescent)\b\.?"
-    r"|\b[A-ZÄÖÜ][\w-]*(?:straße|strasse|str\.|weg|gasse|allee|platz)\s+\d{1,4}[a-z]?\b"
+    r"|\b[A-ZÄÖÜ][\w-]{0,60}(?:straße|strasse|str\.|weg|gasse|allee|platz)\s+\d{1,4}[a-z]?\b"
     r"|\b(?:rue|avenue|calle|via|plaza)\s+(?:[\w'’-]+\s+){1,4}\d{1,5}\b",
 )
 _POSTCODE = re.compile(r"\b[A-Z]{1,2}\d[A-Z\d]?\s+\d[A-Z]{2}\b")
@@ -46,7 +51,12 @@ _GREETED = re.compile(
     r"|Hallo|Liebe|Lieber|Regards|Sincerely|Cheers|My name is|This is|I am|I'm)\b([.,]?[ \t]+)"
     r"((?!I\b)[^\W\d_a-z][\w'’-]+(?:[ \t]+[^\W\d_a-z][\w'’-]+){0,2})"
 )
-_MID_SENTENCE = re.compile(r"(?<=[\w,;:'’)–—-])[ \t]+[\"'“‘«„(]?(?!I\b)([^\W\d_]+)")
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+# "Pull the tape": what begins a sentence and is followed by such a word is nobody's name.
+_COMMAND = re.compile(
+    r"(?:\A|[.!?…:\n])[\s\"'“‘«„(*•\d.)-]*+[^\W\d_]+"
+    r"(?=[ \t]+(?:the|an?|this|that|these|those|its?|them|your|all|both|each|any)\b)"
+)
 _WITHOUT_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # Chinese, Japanese; Korean joins particles
 _NAME_WORD = re.compile(r"[^\W\d_][^\W_]*(?:['’-][^\W\d_]+)*")
 # What follows a greeting with a capital, or stands in a sender's name, and is nobody's name.
@@ -73,7 +83,8 @@ def mask(text: str, names: Iterable[str] = ()) -> str:
 
 def _once(text: str, names: Iterable[re.Pattern[str]]) -> str:
     text = _outside(_URL, text, _link)
-    text = _outside(_EMAIL, text, lambda found: "[e-mail]")
+    if "@" in text:
+        text = _outside(_EMAIL, text, lambda found: "[e-mail]" if found[1] else found[0])
     for pattern in names:
         text = _outside(pattern, text, lambda found: "[name]")
     text = _outside(_GREETED, text, _greeted)
@@ -100,13 +111,13 @@ def unmasked(text: str) -> str:
 
 def email_of(name: str) -> str | None:
     """The e-mail address in a person's name, in small letters; None where there is none."""
-    found = _EMAIL.search(name)
-    return found[0].lower() if found else None
+    return next((found[0].lower() for found in _EMAIL.finditer(name) if found[1]), None)
 
 
 def capitalized(text: str) -> list[str]:
-    """Words with a capital in mid-sentence, in any script, each once: names of people among them, and of products."""
-    words = dict.fromkeys(_MID_SENTENCE.findall(text))
+    """Words with a capital and small letters, in any script, each once: names of people are among them. What begins a
+    sentence is left out only where it is seen to be no name."""
+    words = dict.fromkeys(_WORD.findall(_COMMAND.sub(lambda found: found[0].lower(), text)))
     return [word for word in words if word[0] != word[0].lower() and any(map(str.islower, word))]
 
 

@@ -3,6 +3,7 @@
 Each call works inside the caller's transaction of the organization, and raises `NotFound` for a ticket that is not its.
 """
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extras import RealDictCursor
 
 from desk import organizations
-from desk.errors import InvalidInput, NotFound
+from desk.errors import InvalidInput, NotFound, Outdated
 from desk.sql import statement
 from desk.tickets import store
 
@@ -116,11 +117,22 @@ def draft(connection: Connection, organization_id: UUID, ticket_id: UUID | str) 
     return {"ticket_id": ticket.id, "current": revision == ticket.revision and not stale} | found
 
 
-def decide(connection: Connection, organization_id: UUID, ticket_id: UUID | str, *, outcome: str, agent: str) -> None:
+def decide(
+    connection: Connection,
+    organization_id: UUID,
+    ticket_id: UUID | str,
+    *,
+    outcome: str,
+    agent: str,
+    made_at: datetime | None = None,
+) -> None:
     """Keep what an agent did with the draft of a ticket; one that was decided on is not made anew.
+
+    `made_at` is that of the draft which the agent saw; None: whichever there is.
 
     Raises:
         NotFound: there is no such ticket, or no draft for it.
+        Outdated: the draft made at `made_at` has been replaced.
         InvalidInput: `outcome` is none of `OUTCOMES`, or the agent has no name.
     """
     store.check_choice("outcome", outcome, OUTCOMES)
@@ -130,11 +142,18 @@ def decide(connection: Connection, organization_id: UUID, ticket_id: UUID | str,
         "ticket_id": ticket.id,
         "outcome": outcome,
         "agent": _name("agent", agent),
+        "made_at": made_at,
     }
     with connection.cursor() as cursor:
         cursor.execute(statement("desk.tickets.offers", "keep_draft_outcome"), values)
-        if cursor.rowcount == 0:
-            raise NotFound(f"There is no draft for the ticket {ticket.id}.")
+        if cursor.rowcount:
+            return
+    now = draft(connection, organization_id, ticket.id)["made_at"]
+    if made_at is None or now is None or now == made_at:
+        raise NotFound(f"There is no draft for the ticket {ticket.id}.")
+    raise Outdated(
+        f"The draft of {made_at.isoformat()} was replaced by that of {now.isoformat()}. Read it and decide anew."
+    )
 
 
 def _name(field: str, value: str) -> str:

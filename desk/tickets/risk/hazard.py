@@ -19,6 +19,7 @@ from scipy import sparse
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
+from desk.tickets import scikit_learn
 from desk.tickets.risk.prediction import Asked, Spell
 
 LEAST_HISTORY = 250  # closed tickets
@@ -46,8 +47,6 @@ class Hazard:
     """
 
     def __init__(self, spells: Sequence[Spell], now: float) -> None:
-        from sklearn.linear_model import LogisticRegression  # a second and 70 MB that no other process should pay for
-
         ends = np.array([spell.seconds for spell in spells if spell.closed])
         steps = int(np.clip(len(ends) // CLOSED_IN_A_STEP, 1, MOST_STEPS))
         # The last step is of those that stayed open longer than any that was closed.
@@ -65,7 +64,7 @@ class Hazard:
         features = self._features(spells, which, step, crowd)
         weights = exposed * np.exp2(-np.maximum(now - at, 0) / HALF_LIFE_SECONDS)
         with threadpool_limits(limits=1):
-            self._model = LogisticRegression(C=LOOSENESS, max_iter=500, tol=1e-3)
+            self._model = scikit_learn.module("linear_model").LogisticRegression(C=LOOSENESS, max_iter=500, tol=1e-3)
             self._model.fit(features, closed, sample_weight=weights)
             self._level = _level(self._model.decision_function(features), closed, exposed, at, now)
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from desk.tickets import scikit_learn
+
 Signs = NDArray[np.float64]
 
 WARMTH = 8.0  # scores run from 0 to 1; a softmax of them needs a scale
@@ -23,11 +25,10 @@ class Head:
 
 def fit(signs: Signs, right: NDArray[np.bool_]) -> Head:
     """The head that says how likely an answer with such signs is right."""
-    from sklearn.linear_model import LogisticRegression  # seconds that no other command should pay for
-
     terms = _terms(signs)
     mean, scale = terms.mean(axis=0), terms.std(axis=0) + 1e-6
-    head = LogisticRegression(C=1.0, max_iter=1_000).fit((terms - mean) / scale, right)
+    head = scikit_learn.module("linear_model").LogisticRegression(C=1.0, max_iter=1_000)
+    head.fit((terms - mean) / scale, right)
     slopes = head.coef_[0] / scale
     return Head(np.append(slopes, head.intercept_[0] - slopes @ mean))
 

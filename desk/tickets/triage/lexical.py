@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from desk.tickets import scikit_learn
+
 SIZE = 2**17  # features of each of the two kinds
 LONGEST = 600  # characters of a text that are read
 COMMON = 0.1  # share of the texts, from which on a feature says too little for its cost
@@ -58,10 +60,9 @@ def words(text: str) -> list[str]:
 
 @cache
 def _counters() -> tuple[Any, Any]:
-    from sklearn.feature_extraction.text import HashingVectorizer  # seconds that no other command should pay for
-
     common = {"n_features": SIZE, "norm": None, "alternate_sign": False, "dtype": np.float32}
+    vectorizer = scikit_learn.module("feature_extraction.text").HashingVectorizer
     return (
-        HashingVectorizer(ngram_range=(1, 2), token_pattern=_WORD.pattern, **common),
-        HashingVectorizer(analyzer="char_wb", ngram_range=PARTS, **common),
+        vectorizer(ngram_range=(1, 2), token_pattern=_WORD.pattern, **common),
+        vectorizer(analyzer="char_wb", ngram_range=PARTS, **common),
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from desk.tickets import scikit_learn
 from desk.tickets.triage import archive
 from desk.tickets.vectors import Vectors
 
@@ -54,21 +55,21 @@ class PriorityModel:
         Raises:
             ValueError: `can_learn` says no.
         """
-        from sklearn.linear_model import LogisticRegression  # seconds that no other command should pay for
-        from sklearn.model_selection import cross_val_predict
-
         if not cls.can_learn(priorities):
             raise ValueError("too few labels of too few priorities")
         counts = Counter(priorities)
         keep = [i for i, priority in enumerate(priorities) if counts[priority] >= LEAST_OF_EACH]
         known, truth = vectors[keep], np.asarray([priorities[i] for i in keep])
-        head = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=500)
-        unseen = cross_val_predict(head, known, truth, cv=LEAST_OF_EACH, method="predict_proba")
+        logistic = scikit_learn.module("linear_model").LogisticRegression
+        head = logistic(C=STRENGTH, class_weight="balanced", max_iter=500)
+        unseen = scikit_learn.module("model_selection").cross_val_predict(
+            head, known, truth, cv=LEAST_OF_EACH, method="predict_proba"
+        )
         names = np.unique(truth)
         right = names[unseen.argmax(axis=1)] == truth
         if right.all() or not right.any():
             return None
-        calibration = LogisticRegression(C=10.0).fit(_features(unseen), right)
+        calibration = logistic(C=10.0).fit(_features(unseen), right)
         head.fit(known, truth)
         weights, offsets = head.coef_, head.intercept_
         if len(names) == 2:  # scikit-learn keeps one row for two classes

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import cho_solve, lapack
 
+from desk.tickets import scikit_learn
 from desk.tickets.triage import archive, lexical
 from desk.tickets.vectors import Vectors
 
@@ -275,12 +276,10 @@ def _threshold(scores: NDArray[Any], carries: NDArray[np.bool_]) -> float:
 def _calibrated(answered: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Weights of score and threshold, and an offset, for the probability that an answered tag is right; None where too
     few were answered. Where all are right, as with tags that a rule gave, one wrong one more is supposed."""
-    from sklearn.linear_model import LogisticRegression  # seconds that no other command should pay for
-
     right = answered[:, 2] > 0
     if len(right) < LEAST_ANSWERED:
         return None
     if right.all():
         return np.array([0.0, 0.0, np.log(len(right))])
-    head = LogisticRegression(C=10.0, max_iter=500).fit(answered[:, :2], right)
+    head = scikit_learn.module("linear_model").LogisticRegression(C=10.0, max_iter=500).fit(answered[:, :2], right)
     return np.append(head.coef_[0], head.intercept_).astype(np.float64)

@@ -7,7 +7,7 @@ from dramatiq.middleware import SkipMessage
 from dramatiq.results import ResultFailure, ResultMissing, Results, ResultTimeout
 from workers import until, work_off, working
 
-from pgbroker import DatabaseAway, PostgresBackend
+from pgbroker import DatabaseAway, PostgresBackend, operate
 
 
 @pytest.fixture
@@ -170,14 +170,69 @@ def test_a_run_that_does_not_count_leaves_no_result(broker, board, ask):
         message.get_result()
 
 
-def test_a_message_of_an_unknown_actor_has_no_result(broker, board):
+def test_who_waits_for_a_message_that_no_actor_takes_is_told(broker, ask):
+    """The worker does not know whether its result is wanted: it has no such actor, or cannot read the message."""
     broker.declare_queue("default")
-    message = broker.enqueue(dramatiq.Message("default", "nobody", (), {}, {"store_results": True}))
+    unknown = broker.enqueue(dramatiq.Message("default", "nobody", (), {}, {}))
+    unread = broker.enqueue(dramatiq.Message("default", "nobody", (), {}, {}))
+    ask("update dramatiq.queue set message = '7' where message_id = %s", unread.message_id)
     work_off(broker)
     with pytest.raises(ActorNotFound):
         broker.get_actor("nobody")
+    for message, kind, reason in (
+        (unknown, "LookupError", "no actor named 'nobody'"),
+        (unread, "NotAMessage", "TypeError"),
+    ):
+        with pytest.raises(ResultFailure, match=reason) as failure:
+            message.get_result(block=True, timeout=5000)
+        assert failure.value.orig_exc_type == kind
+
+
+def test_who_waits_for_a_cancelled_message_is_told(broker, echo, ask):
+    """Also of one that failed before: that is not why it has no result."""
+    cancelled, failed = echo.send(1), echo.send(2)
+    ask("update dramatiq.queue set last_error = 'KeyError: x' where message_id = %s", failed.message_id)
+    operate.cancel(broker.connections, [cancelled.message_id, failed.message_id])
+    for message in (cancelled, failed):
+        with pytest.raises(ResultFailure) as failure:
+            message.get_result(block=True, timeout=5000)
+        assert failure.value.orig_exc_type == "Cancelled"
+
+
+def test_a_dead_letter_that_is_sent_again_has_no_result_yet(broker, echo, ask):
+    message = echo.send("second")
+    operate.cancel(broker.connections, [message.message_id])
+    broker.enqueue(message)  # under its old id, beside its dead letter
     with pytest.raises(ResultMissing):
         message.get_result()
+    with working(broker):
+        assert message.get_result(block=True, timeout=10_000) == "second"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (KeyError("no such ticket"), "KeyError", "'no such ticket'"),
+        (DatabaseAway("for a: moment"), "DatabaseAway", "for a: moment"),
+        (ValueError(), "ValueError", ""),
+        (type("Inner", (Exception,), {"__qualname__": "f.<locals>.Inner"})("two\nlines"), "Inner", "two\nlines"),
+    ],
+    ids=lambda value: repr(value),
+)
+def test_a_failure_is_the_same_before_it_is_stored(broker, ask, error, kind, text):
+    """It is stored after the finish; who looks in between, or whose worker died there, reads the dead letter."""
+
+    @dramatiq.actor(store_results=True, max_retries=0)
+    def fails():
+        raise error
+
+    message = fails.send()
+    work_off(broker)
+    for _ in range(2):
+        with pytest.raises(ResultFailure) as failure:
+            message.get_result()
+        assert (failure.value.orig_exc_type, failure.value.orig_exc_msg) == (kind, text)
+        ask("truncate pgbroker.results")
 
 
 def test_without_a_backend_results_are_refused_clearly(make_broker):

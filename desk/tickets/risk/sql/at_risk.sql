@@ -1,10 +1,12 @@
--- The running resolution clocks that are not late and most likely to breach, as ticket_sla shows them; those without a
--- probability come last, by their deadlines. Called by desk.tickets.risk.forecast; indexes: sla_clocks_running, primary key of
--- breach_predictions. Minutes are worked out for those alone that are shown.
+-- The running resolution clocks that are not late and most likely to breach, as ticket_sla shows them; those without a probability
+-- (all, where predictions are switched off) come last, by their deadlines. Called by desk.tickets.risk.forecast; indexes:
+-- sla_clocks_running, primary keys of breach_predictions and organization_settings. Minutes are worked out for those alone that are
+-- shown.
 with likely as materialized (
     select c.ticket_id, c.metric, c.cycle
       from sla_clocks c
-      left join breach_predictions p on p.organization_id = c.organization_id and p.ticket_id = c.ticket_id
+      join organization_settings o on o.organization_id = c.organization_id
+      left join breach_predictions p on p.organization_id = c.organization_id and p.ticket_id = c.ticket_id and o.predict
      where c.organization_id = %(organization_id)s and c.state = 'running' and c.metric = 'resolution' and c.crossed < 100
        and not coalesce(happening_at() > c.due_at, false)
      order by p.probability desc nulls last, c.due_at, c.ticket_id
