@@ -18,6 +18,7 @@ from desk.kb.evaluation import Query
 from desk.settings import settings
 
 SMALL = "local/minilm-128"
+COPY = "local/minilm-copy"
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
