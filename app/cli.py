@@ -1,14 +1,15 @@
 """The `atum` command. Exit status: 0 done, 1 failed, 2 misused; an error is one clear line on standard error."""
 
 import sys
+from contextlib import suppress
 
 import psycopg2
 import typer
 
 from app.commands import evaluate, install, kb, model, notices, organization_settings, queue, sla, tickets
 from app.output import errors
-from desk import database
-from desk.errors import DeskError
+from desk import database, log
+from desk.errors import DeskError, SettingsError
 from pgbroker.errors import PgBrokerError
 
 app = typer.Typer(
@@ -32,6 +33,8 @@ app.add_typer(evaluate.app, name="eval")
 
 def main() -> None:
     """Entry point of the console script."""
+    with suppress(SettingsError):  # the command tells, where it needs them; `--help` does not
+        log.configure()  # to standard error: standard output is for data
     try:
         app()
     except (DeskError, PgBrokerError) as error:

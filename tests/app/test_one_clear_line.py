@@ -1,5 +1,6 @@
 """Whatever goes wrong around a command, it says so in one line, with exit status 1 and no traceback."""
 
+import json
 import os
 import subprocess
 import sys
@@ -116,6 +117,24 @@ def test_a_figure_that_no_column_holds(organization, atum: Run):
 def test_an_organizations_name_that_no_request_could_name(database_name: str, atum: Run, tmp_path: Path):
     (tmp_path / "a.md").write_text("# A")
     assert "has at most 1,000 characters; this has 1,001" in atum("kb", "import", str(tmp_path), "--org", "x" * 1001)
+
+
+def test_a_log_line_does_not_come_into_the_data(database_name: str, organization, tmp_path: Path):
+    search = [
+        sys.executable,
+        "-c",
+        "from app.start import main; main()",
+        "kb",
+        "search",
+        "x",
+        "--org",
+        "Acme",
+        "--json",
+    ]
+    no_model = {**os.environ, "ATUM_EMBED_MODEL_DIR": str(tmp_path)}
+    outcome = subprocess.run(search, capture_output=True, text=True, check=True, env=no_model)
+    assert json.loads(outcome.stdout) == []
+    assert "search_by_words_only" in outcome.stderr
 
 
 def test_standard_output_that_is_closed(database_name: str, organization):
