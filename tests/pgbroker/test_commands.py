@@ -42,8 +42,9 @@ def test_migrate_makes_the_tables_once(run, server):
         out, err = run("stats", where=where, code=1)
         assert (out, err.count("\n")) == ("", 1)
         assert "python -m pgbroker migrate" in err
-        assert json.loads(run("migrate", "--json", where=where)[0])["applied"][:2] == [
+        assert json.loads(run("migrate", "--json", where=where)[0])["applied"][:3] == [
             "0001_dramatiq_pg.sql",
+            "0001b_set_aside.sql",
             "0002_leases.sql",
         ]
         assert "0 steps applied" in run("migrate", where=where)[0]
