@@ -1,0 +1,32 @@
+-- What runs as atum_owner is for the desk's own role, and finds nobody else's tables; and an organization is changed by itself alone.
+--
+-- Every function is everybody's at first, and these pass row-level security. Whoever could connect to the database could call
+-- them; hang those that are triggers on a temporary table of his own, with ids of his choosing; and, where search_path did not
+-- name pg_temp, which is searched first then, put a temporary table with a trigger in the place of one of ours, so that the
+-- trigger did as atum_owner what he liked.
+
+do $$
+declare
+    ours record;
+begin
+    for ours in select p.oid::regprocedure as name, p.prorettype = 'trigger'::regtype as is_trigger
+                  from pg_proc p
+                 where p.pronamespace = 'public'::regnamespace and p.prosecdef and p.proowner = 'atum_owner'::regrole loop
+        execute format('alter function %s set search_path = public, pg_temp', ours.name);
+        execute format('revoke execute on function %s from public', ours.name);
+        if not ours.is_trigger then  -- a trigger fires without
+            execute format('grant execute on function %s to atum_worker', ours.name);
+        end if;
+    end loop;
+end $$;
+
+-- Names are for everybody to look up, and an import makes the organization that it names. With an organization go all of its
+-- rows, so that a deletion that forgot to say whose took everybody's.
+alter table organizations enable row level security;
+alter table organizations force row level security;
+create policy looked_up on organizations for select using (true);
+create policy made on organizations for insert with check (true);
+create policy one_organization on organizations using (id = current_organization());
+create policy owner_functions on organizations to atum_owner using (true);
+comment on table organizations is
+    'The tenants. Every worker may look a name up and make one; each is changed and deleted by who works for it.';
