@@ -90,7 +90,9 @@ def stranger(server, database_name: str):
 
 def test_a_stranger_calls_nothing_that_acts_for_all_organizations(owner, stranger):
     with owner.cursor() as cursor:
-        cursor.execute(f"select p.oid::regprocedure::text, p.prorettype = 'trigger'::regtype from pg_proc p where {OURS}")
+        cursor.execute(
+            f"select p.oid::regprocedure::text, p.prorettype = 'trigger'::regtype from pg_proc p where {OURS}"
+        )
         functions = cursor.fetchall()
     assert len(functions) >= 20
     with stranger.cursor() as cursor:
@@ -106,7 +108,8 @@ def test_a_stranger_calls_nothing_that_acts_for_all_organizations(owner, strange
 def test_a_stranger_deletes_nothing_with_a_trigger_of_ours_on_a_table_of_his(owner, organization: UUID, stranger):
     with owner.cursor() as cursor:
         cursor.execute(
-            "insert into notifications (organization_id, idempotency_key, kind) values (%s, 'x', 'test')", (organization,)
+            "insert into notifications (organization_id, idempotency_key, kind) values (%s, 'x', 'test')",
+            (organization,),
         )
     with stranger.cursor() as cursor:
         cursor.execute("create temporary table mine (id uuid)")
