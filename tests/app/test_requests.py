@@ -165,6 +165,32 @@ def test_without_a_token_only_this_machine_may_call(database_name: str, organiza
         assert far.get("/api/v1/health").status_code in (200, 503)
 
 
+@pytest.mark.parametrize(
+    ("host", "status_code"),
+    [
+        ("rebound.example", 403),  # a page of anybody's, whose name leads here by now: its scripts may read what we answer
+        ("rebound.example:8000", 403),
+        ("a.localhost.example", 403),
+        ("rebound.example.", 403),
+        ("[", 403),
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("LOCALHOST:8000", 200),
+        ("desk.localhost", 200),
+        ("api", 200),  # of a compose file
+    ],
+)
+def test_without_a_token_nobody_reads_by_a_name_that_leads_here(host, status_code, client, organization, monkeypatch):
+    answer = client.get("/api/v1/sla/urgent", params={"org": "Acme"}, headers={"Host": host})
+    assert answer.status_code == status_code
+    if status_code == 403:
+        assert "ATUM_API_TOKEN" in answer.json()["detail"]
+    monkeypatch.setenv("ATUM_API_TOKEN", "s3cret")
+    settings.cache_clear()
+    with_token = {"Host": host, "Authorization": "Bearer s3cret"}
+    assert client.get("/api/v1/sla/urgent", params={"org": "Acme"}, headers=with_token).status_code == 200
+
+
 def test_listening_to_the_network_without_a_token_is_refused_at_the_start(database_name, monkeypatch):
     monkeypatch.setenv("ATUM_WEB_HOST", "0.0.0.0")
     settings.cache_clear()
