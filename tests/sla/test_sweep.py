@@ -73,6 +73,13 @@ def test_lateness_is_the_time_between_crossing_and_sweep(desk, owner, ticket):
     assert sweep(owner, minutes(181)).seconds_late_p99 is None
 
 
+def test_the_median_lateness_of_an_even_number_is_the_lower_of_the_two(desk, owner):
+    for minute in range(4):
+        desk.ticket(minutes(minute), status="accepted", first_response_at=NINE)
+    found = sweep(owner, minutes(184))  # crossed at 180 to 183
+    assert (found.crossings, found.seconds_late_p50, found.seconds_late_p99) == (4, 120, 240)
+
+
 def test_it_serves_every_organization_whoever_connects(owner, database_name, organization):
     desks = [Desk(owner, organization), *(Desk(owner, new_organization(owner, f"Org {n}")) for n in range(3))]
     for each in desks:
