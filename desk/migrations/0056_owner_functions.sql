@@ -1,21 +1,25 @@
 -- What runs as atum_owner is for the desk's own role, and finds nobody else's tables; and an organization is changed by itself alone.
 --
--- Every function is everybody's at first, and these pass row-level security. Whoever could connect to the database could call
--- them; hang those that are triggers on a temporary table of his own, with ids of his choosing; and, where search_path did not
--- name pg_temp, which is searched first then, put a temporary table with a trigger in the place of one of ours, so that the
--- trigger did as atum_owner what he liked.
+-- Every function is everybody's at first, and those that are "security definer" pass row-level security. Whoever could connect
+-- to the database could call them, and hang those that are triggers on a temporary table of his own, with ids of his choosing.
+-- Where search_path does not name pg_temp, it is searched first: a temporary table with a trigger stood in the place of one of
+-- ours, and its trigger did as atum_owner what its maker liked. So do triggers of ours that a cascade fires, which acts as
+-- the owner of the table.
 
 do $$
 declare
     ours record;
 begin
-    for ours in select p.oid::regprocedure as name, p.prorettype = 'trigger'::regtype as is_trigger
+    for ours in select p.oid::regprocedure as name, p.prosecdef, p.prorettype = 'trigger'::regtype as is_trigger
                   from pg_proc p
-                 where p.pronamespace = 'public'::regnamespace and p.prosecdef and p.proowner = 'atum_owner'::regrole loop
+                 where p.pronamespace = 'public'::regnamespace and p.proowner = 'atum_owner'::regrole
+                   and (p.prosecdef or p.prorettype = 'trigger'::regtype or p.proconfig @> '{search_path=public}') loop
         execute format('alter function %s set search_path = public, pg_temp', ours.name);
-        execute format('revoke execute on function %s from public', ours.name);
-        if not ours.is_trigger then  -- a trigger fires without
-            execute format('grant execute on function %s to atum_worker', ours.name);
+        if ours.prosecdef then
+            execute format('revoke execute on function %s from public', ours.name);
+            if not ours.is_trigger then  -- a trigger fires without
+                execute format('grant execute on function %s to atum_worker', ours.name);
+            end if;
         end if;
     end loop;
 end $$;

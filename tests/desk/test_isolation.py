@@ -9,6 +9,8 @@ from builders import admin, new_organization
 from desk import database
 
 OURS = "p.pronamespace = 'public'::regnamespace and p.prosecdef"  # they pass row-level security
+TRIGGERS = "p.pronamespace = 'public'::regnamespace and p.prorettype = 'trigger'::regtype"  # a cascade fires as the owner
+SETS_A_PATH = "p.pronamespace = 'public'::regnamespace and p.proconfig::text like '%search_path=public%'"
 
 
 def test_every_table_with_an_organization_is_forced_to_isolate(owner):
@@ -120,12 +122,37 @@ def test_a_stranger_deletes_nothing_with_a_trigger_of_ours_on_a_table_of_his(own
 
 def test_what_runs_as_the_owner_finds_no_table_of_the_callers(owner, database_name: str):
     with owner.cursor() as cursor:
-        cursor.execute(f"select p.oid::regprocedure::text, p.proconfig from pg_proc p where {OURS}")
-        paths = dict(cursor.fetchall())
-    assert {name for name, settings in paths.items() if "search_path=public, pg_temp" not in (settings or ())} == set()
+        cursor.execute(
+            f"select p.oid::regprocedure::text from pg_proc p where ({OURS} or {TRIGGERS} or {SETS_A_PATH})"
+            " and not coalesce(p.proconfig @> array['search_path=public, pg_temp'], false)"
+        )
+        assert cursor.fetchall() == []
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute("create temporary table models (id smallint, name text, dimensions integer, state text)")
         cursor.execute("grant all on models to public")
         cursor.execute("insert into models values (7, 'a model of mine', 3, 'active')")
         cursor.execute("select name from active_model('a model of mine', null)")
+        assert cursor.fetchall() == []
+
+
+def test_a_cascade_runs_no_trigger_of_the_callers_as_the_owner(organization: UUID):
+    with database.transaction(organization) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "insert into tickets (organization_id, subject) values (%s, 'It is dark') returning id", (organization,)
+        )
+        (ticket,) = cursor.fetchone()
+        cursor.execute(
+            """insert into ticket_messages (organization_id, ticket_id, author_kind, body)
+               values (%s, %s, 'agent', 'Switch it on.')""",
+            (organization, ticket),
+        )
+        cursor.execute("""
+            create temporary table seen (as_whom text);
+            create function pg_temp.mine() returns trigger language plpgsql as
+                $$ begin insert into pg_temp.seen values (current_user); return null; end $$;
+            create temporary table drafts (organization_id uuid, stale boolean, citations jsonb);
+            create trigger mine before update on drafts for each statement execute function pg_temp.mine();
+            grant all on drafts, seen to public""")
+        cursor.execute("delete from tickets where id = %s", (ticket,))
+        cursor.execute("select as_whom from seen")
         assert cursor.fetchall() == []
