@@ -168,7 +168,10 @@ def test_without_a_token_only_this_machine_may_call(database_name: str, organiza
 @pytest.mark.parametrize(
     ("host", "status_code"),
     [
-        ("rebound.example", 403),  # a page of anybody's, whose name leads here by now: its scripts may read what we answer
+        (
+            "rebound.example",
+            403,
+        ),  # a page of anybody's, whose name leads here by now: its scripts may read what we answer
         ("rebound.example:8000", 403),
         ("a.localhost.example", 403),
         ("rebound.example.", 403),

@@ -9,7 +9,9 @@ from builders import admin, new_organization
 from desk import database
 
 OURS = "p.pronamespace = 'public'::regnamespace and p.prosecdef"  # they pass row-level security
-TRIGGERS = "p.pronamespace = 'public'::regnamespace and p.prorettype = 'trigger'::regtype"  # a cascade fires as the owner
+TRIGGERS = (
+    "p.pronamespace = 'public'::regnamespace and p.prorettype = 'trigger'::regtype"  # a cascade fires as the owner
+)
 SETS_A_PATH = "p.pronamespace = 'public'::regnamespace and p.proconfig::text like '%search_path=public%'"
 
 

@@ -137,6 +137,18 @@ def test_a_day_without_a_sweep_is_caught_up(desk, owner):
     assert all(desk.crossed(ticket)[2][1] == minutes(240 + n) for n, ticket in enumerate(tickets))
 
 
+def test_no_name_of_one_ticket_keeps_the_notices_of_the_others(desk, owner):
+    signs = [chr(0x20000 + number * 7919 % 0xA000) for number in range(501)]  # four bytes each, and nothing to compress
+    named = {"assignee": "".join(signs[:500]), "category": "".join(signs[:500]), "category_by": "person"}
+    tickets = [desk.ticket(NINE, status="accepted", first_response_at=NINE, **more) for more in (named, {})]
+    sweep(owner, minutes(250))
+    assert [desk.told(ticket) for ticket in tickets] == [[100], [100]]
+    for column in ("assignee", "category", "intent"):
+        by = {} if column == "assignee" else {f"{column}_by": "person"}
+        with pytest.raises(psycopg2.errors.CheckViolation, match="tickets_names_fit"):
+            desk.move(tickets[1], minutes(251), **{column: "".join(signs)}, **by)
+
+
 def test_an_organization_that_fails_does_not_keep_the_others_waiting(owner, organization):
     desks = sorted((Desk(owner, organization), Desk(owner, new_organization(owner, "Other"))), key=lambda d: d.id)
     for each in desks:

@@ -1,4 +1,10 @@
--- What runs as atum_owner is for the desk's own role, and finds nobody else's tables; and an organization is changed by itself alone.
+-- What others may do, in narrower bounds.
+--
+-- 1. What runs as atum_owner is for the desk's own role, and finds nobody else's tables.
+-- 2. An organization is changed and deleted by who works for it alone.
+-- 3. Names that an index holds fit into it.
+
+-- 1
 --
 -- Every function is everybody's at first, and those that are "security definer" pass row-level security. Whoever could connect
 -- to the database could call them, and hang those that are triggers on a temporary table of his own, with ids of his choosing.
@@ -24,6 +30,8 @@ begin
     end loop;
 end $$;
 
+-- 2
+--
 -- Names are for everybody to look up, and an import makes the organization that it names. With an organization go all of its
 -- rows, so that a deletion that forgot to say whose took everybody's.
 alter table organizations enable row level security;
@@ -34,3 +42,16 @@ create policy one_organization on organizations using (id = current_organization
 create policy owner_functions on organizations to atum_owner using (true);
 comment on table organizations is
     'The tenants. Every worker may look a name up and make one; each is changed and deleted by who works for it.';
+
+-- 3
+--
+-- An entry of an index is 2,704 bytes at most. With an assignee of a thousand Chinese characters no notification could be written,
+-- and so nobody's: a sweep is one transaction for many clocks of an organization. Who has such a name already is cut to it.
+alter table tickets disable trigger user;
+update tickets
+   set assignee = left(assignee, 500), category = left(category, 500), intent = left(intent, 500)
+ where octet_length(assignee) > 2000 or octet_length(category) > 2000 or octet_length(intent) > 2000;
+alter table tickets enable trigger user;
+alter table tickets
+    add constraint tickets_names_fit
+    check (octet_length(assignee) <= 2000 and octet_length(category) <= 2000 and octet_length(intent) <= 2000);
