@@ -92,6 +92,9 @@ def _roles() -> Iterator[Finding]:
     if login["worker_bypasses"]:
         do = "alter role atum_worker nosuperuser nobypassrls;"
         yield Finding("row-level security", "fail", "atum_worker bypasses it: organizations see each other's rows.", do)
+    elif login["everybody_creates"]:
+        found = "Every login of the server may make functions in the schema public, and have ours run them."
+        yield Finding("row-level security", "warn", found, "revoke create on schema public from public;")
     elif login["login_bypasses"]:
         found = f"The login {login['login']} bypasses it; the desk acts as atum_worker, so only mistakes would show."
         do = "Let ATUM_DATABASE_URL name a login that is a member of atum_worker only; keep this one in ATUM_OWNER_URL."

@@ -19,7 +19,11 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                length = int(self.headers.get("content-length", 0))
+                body = self.rfile.read(length)
+                if len(body) < length:  # its sender was killed on the way: that is no post
+                    self.close_connection = True
+                    return
                 receiver.posts.append(({name.lower(): value for name, value in self.headers.items()}, body))
                 place = min(len(receiver.posts), len(receiver.answers)) - 1
                 answer = receiver.answers[place]

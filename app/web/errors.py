@@ -24,7 +24,8 @@ def register(api: FastAPI) -> None:
     for kinds, handler in (
         (LOST, _database_away),
         (NO_SCHEMA, _no_schema),
-        ((psycopg2.DataError, psycopg2.IntegrityError), _refused_by_database),
+        # The last is of the kind of LOST: what is too long for an index is no outage.
+        ((psycopg2.DataError, psycopg2.IntegrityError, psycopg2.errors.ProgramLimitExceeded), _refused_by_database),
     ):
         for kind in kinds:
             api.add_exception_handler(kind, handler)

@@ -98,6 +98,9 @@ def _each(folder: Path, files: list[Path]) -> Found:
     for path in files:
         where = path.relative_to(folder).as_posix()
         try:
+            # Somebody else's help centre must not publish files of whoever imports it.
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise InvalidInput("is a link that leads out of the folder")
             yield where, _article(path, where)
         except (InvalidInput, OSError) as error:
             yield where, str(error)

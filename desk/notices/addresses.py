@@ -24,11 +24,13 @@ def sender(text: Any) -> Address:
     """`Acme help desk <help@acme.example>`, or an address alone.
 
     Raises:
-        InvalidInput: it is neither.
+        InvalidInput: it is neither, or the name is an encoded word, which would be decoded into what nobody checked.
     """
     named = _NAMED.fullmatch(text) if isinstance(text, str) else None
     if named is None:
         return _checked(text, text)
+    if "=?" in named["name"]:
+        raise InvalidInput(f"{str(text)[:80]!r} has a name that is encoded; write it as it is to be read.")
     return Address(named["name"].strip('"'), addr_spec=_checked(named["plain"], text).addr_spec)
 
 

@@ -63,7 +63,8 @@ def message_of(mail: Mail) -> EmailMessage:
     message = EmailMessage(policy=policy.SMTP)
     message["From"] = address
     message["To"] = mail.address
-    message["Subject"] = subject_of(mail.letter)
+    # As written: an encoded word of a customer's would be decoded, line breaks and all, into headers of its own.
+    message["Subject"] = subject_of(mail.letter).replace("=?", "= ?")
     message["Date"] = format_datetime(mail.made_at)
     message["Message-ID"] = f"<{mail.id}@{address.domain}>"
     message["Auto-Submitted"] = "auto-generated"  # no answer by a machine, please

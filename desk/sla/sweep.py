@@ -10,6 +10,7 @@ Fails: with the first error of the database, after it has swept the organization
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from math import ceil
 from time import monotonic
 from uuid import UUID
 
@@ -118,4 +119,4 @@ def _quantile(values: Sequence[float], share: float) -> float | None:
     """The smallest value that `share` of the values do not exceed."""
     if not values:
         return None
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+    return sorted(values)[max(0, ceil(share * len(values)) - 1)]

@@ -56,7 +56,7 @@ def _check(changes: Mapping[str, Any], by: str) -> None:
     for name, value in changes.items():
         if name in ("category", "intent", "assignee"):
             if value is not None:
-                store.check_text(name, value, store.LONGEST_SUBJECT)
+                store.check_text(name, value, store.LONGEST_NAME)
                 if value != value.strip() or not value:
                     raise InvalidInput(f"{name} must not be empty, nor begin or end with a space")
         elif name == "tags":

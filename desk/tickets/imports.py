@@ -130,7 +130,8 @@ def _ticket(values: Mapping[str, str], status: str, now: datetime) -> dict[str, 
     if not ticket["subject"]:
         raise InvalidInput("subject is empty" + (" and so is body" if "body" in values else ""))
     for name in SHORT:
-        store.check_text(name, values.get(name, ""), store.LONGEST_SUBJECT)
+        longest = store.LONGEST_NAME if name in ("category", "assignee", "intent") else store.LONGEST_SUBJECT
+        store.check_text(name, values.get(name, ""), longest)
         ticket[name] = values.get(name) or None
     ticket["category_by"] = "person" if ticket["category"] else None
     store.check_text("tags", values.get("tags", ""), store.LONGEST_BODY)

@@ -15,6 +15,7 @@ STATUSES = ("new", "accepted", "assigned", "in_progress", "waiting_customer", "r
 CLOSED = ("resolved", "closed")
 PRIORITIES = ("low", "medium", "high", "urgent")
 LONGEST_SUBJECT = 1_000  # characters
+LONGEST_NAME = 500  # characters of category, intent and assignee: an index holds them, whatever script they are in
 LONGEST_BODY = 1_000_000  # characters
 
 
@@ -71,13 +72,13 @@ def create(
     if not subject.strip():
         raise InvalidInput("subject must not be empty")
     check_text("body", body, LONGEST_BODY)
-    for field, value in (
-        ("category", category),
-        ("language", language),
-        ("requester", requester),
-        ("assignee", assignee),
+    for field, value, longest in (
+        ("category", category, LONGEST_NAME),
+        ("language", language, LONGEST_SUBJECT),
+        ("requester", requester, LONGEST_SUBJECT),
+        ("assignee", assignee, LONGEST_NAME),
     ):
-        check_text(field, value or "", LONGEST_SUBJECT)
+        check_text(field, value or "", longest)
     for tag in tags or []:
         check_text("tags", tag, LONGEST_SUBJECT)
     check_choice("status", status, STATUSES)

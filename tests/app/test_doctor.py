@@ -66,6 +66,7 @@ def test_each_thing_that_is_missing_is_found_and_has_a_remedy(complete, owner):
             "warn",
         ),
         ("delete from desk_migrations where name like '0020%'", "schema", "fail"),
+        ("grant create on schema public to public", "row-level security", "warn"),
     ):
         with owner.cursor() as cursor:
             cursor.execute(breaking)

@@ -52,6 +52,33 @@ def test_each_request_is_one_line_with_its_words(lines: list[dict], client: Test
     assert line["level"] == "info"
 
 
+def test_what_a_caller_writes_does_nothing_to_the_terminal_of_who_reads_the_log(
+    monkeypatch: pytest.MonkeyPatch, client: TestClient
+):
+    shown: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            shown.append(self.format(record))
+
+    handler = Collect()
+    logging.getLogger().addHandler(handler)
+    log.configure()
+    try:
+        client.get("/x%1b%5d0;mine%07%9b31m")
+        try:
+            raise ValueError("they said \x1b[2J\x00")
+        except ValueError:
+            log.get("desk").exception("it \x1b[2J failed", what=["\x1b"])
+        logging.getLogger("another").warning("said %s", "\x1b[2J")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert any(r"path=/x\x1b]0;mine\x07" in line for line in shown)
+    assert any(r"ValueError: they said \x1b[2J\x00" in line for line in shown)
+    assert any(r"said \x1b[2J" in line and "another" in line for line in shown)
+    assert [line for line in shown if not line.replace("\n", "").isprintable()] == []
+
+
 def test_a_refused_request_is_logged_as_well_and_without_its_query(lines: list[dict], client: TestClient):
     client.get("/api/v1/search", params={"org": "nobody", "q": "my secret problem"})
     line = next(line for line in lines if line["event"] == "request_completed")

@@ -128,3 +128,13 @@ def test_the_most_urgent_clocks_are_listed(client: TestClient, organization: UUI
     assert client.get("/api/v1/sla/urgent", params={"org": "Other"}).json()["clocks"] == []
     assert client.get("/api/v1/sla/urgent", params={"org": "Acme", "top": 0}).status_code == 422
     assert client.get("/api/v1/sla/urgent", params={"org": "Nobody"}).status_code == 404
+
+
+@pytest.mark.parametrize("field", ["assignee", "category", "intent"])
+def test_a_name_that_no_index_could_hold_is_refused_by_its_field(client, organization, field):
+    ticket = client.post("/api/v1/tickets", json={"organization": "Acme", "subject": "It is dark"}).json()["id"]
+    signs = "".join(chr(0x4E00 + number * 7919 % 0x5000) for number in range(1000))
+    answer = client.patch(f"/api/v1/tickets/{ticket}?org=Acme", json={"by": "kim", field: signs})
+    told = {"detail": f"{field} has 1,000 characters; at most 500 are taken"}
+    assert (answer.status_code, answer.json()) == (422, told)
+    assert client.patch(f"/api/v1/tickets/{ticket}?org=Acme", json={"by": "kim", field: signs[:500]}).status_code == 200

@@ -192,6 +192,23 @@ def test_every_bad_file_of_a_folder_is_named(kb, tmp_path):
         assert part in str(refused.value)
 
 
+def test_a_link_that_leads_out_of_the_folder_is_refused(kb, tmp_path):
+    secret = tmp_path / "settings.env"
+    secret.write_text("ATUM_API_TOKEN=hush")
+    folder = tmp_path / "help-centre"
+    (folder / "..data").mkdir(parents=True)
+    (folder / "..data" / "real.md").write_text("# Inside\n\nText.")
+    (folder / "inside.md").symlink_to("..data/real.md")  # as Kubernetes mounts a folder
+    (folder / "outside.txt").symlink_to(secret)
+    with pytest.raises(InvalidInput, match=r"outside\.txt: is a link that leads out of the folder"):
+        run("import", str(folder), "--org", "Acme")
+    assert "1 articles taken" in run("import", str(folder), "--org", "Acme", "--skip-bad").output
+    link = tmp_path / "linked"
+    link.symlink_to(folder)
+    assert "1 articles taken" in run("import", str(link), "--org", "Acme", "--skip-bad").output
+    assert kb.rows("select external_id, title from articles") == [("inside", "Inside")]
+
+
 def test_a_source_that_is_none_is_named(kb, tmp_path):
     (tmp_path / "empty.jsonl").write_text("\n \n")
     (tmp_path / "kb.docx").write_text("x")

@@ -130,6 +130,7 @@ REFUSALS = [
     ({"mail": {"gather_seconds": -1}}, "mail: gather_seconds: -1 is no whole number"),
     ({"mail": {"gather_seconds": True}}, "mail: gather_seconds: True is no whole number"),
     ({"mail": {"on": "yes"}}, "mail: on must be true or false"),
+    ({"mail": {"from": "=?utf-8?q?Acme=0D=0ABcc=3A?= <help@acme.example>"}}, "mail: from: '=?utf-8?q?Acme"),
     ({"quiet_hours": {}}, "quiet_hours: hours is missing" ),
     ({"quiet_hours": {"hours": {"monday": []}}}, "quiet_hours: hours: 'monday' is unknown"),
     ({"quiet_hours": {"hours": {"mon": [["20:00", "25:00"]]}}}, "'25:00' is no time of day"),

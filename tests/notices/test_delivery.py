@@ -284,6 +284,29 @@ def test_customers_words_make_no_header(want, notify, post_office: PostOffice):
     assert "Hello Bcc: all@acme.example Evil body" in mail["Subject"]
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        "=?utf-8?q?Hi=0D=0ABcc:_all@acme.example?=",
+        "=?utf-8?b?SGkNCkJjYzogYWxsQGFjbWUuZXhhbXBsZQ==?=",
+        "=?us-ascii?q?Hi=0D=0A=0D=0AEvil?=",
+        "==?utf-8?q?=0D=0ABcc:_all@acme.example?= =?utf-8?q?=0AX:_y?=",
+    ],
+)
+def test_customers_words_are_not_decoded_into_a_header(word, want, notify, post_office: PostOffice):
+    want(mail={}, agents=KIM)
+    notify(subject=f"Our box {word} blinks")
+    work()
+    (mail,) = post_office.mails
+    assert set(mail.keys()) == {
+        "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type",
+        "Content-Transfer-Encoding",
+    }  # fmt: skip
+    shown = word.replace("=?", "= ?")
+    assert f"Our box {shown} blinks" in mail["Subject"]
+    assert f"Our box {word} blinks" in mail.get_content()
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 404, 410, 422])
 def test_an_answer_that_will_not_change_is_dead_at_once(status, want, notify, ask, receiver):
     inward = receiver()

@@ -13,8 +13,10 @@ from actors import sla
 from app import doctor
 from app.web.application import build
 from brokers import broker
+from desk import database
 from desk.errors import SettingsError
 from desk.settings import settings
+from desk.sla.notifications import deliver
 from desk.upkeep import retention
 
 
@@ -98,6 +100,40 @@ def test_what_waits_is_never_cleaned_away(want, notify, ask, organization: UUID,
     ask("update notification_deliveries set created_at = now() - interval '400 days'")
     assert retention.clean_up(organization).deliveries == 0
     assert ask("select state from dispatches") == ["waiting"]
+
+
+def test_a_notice_that_is_still_to_leave_outlives_the_end_of_the_inbox(
+    want, notify, ask, organization: UUID, post_office
+):
+    want(mail={}, agents=KIM)
+    ask("update organization_settings set keep_events_days = 1")
+    held, carried, told = notify(subject="held"), notify(subject="carried"), notify(subject="told")
+    with database.transaction(organization) as connection:
+        for notice in (held, carried, told):
+            deliver(connection, notice)
+    two_days = "now() - interval '2 days'"
+    ask(f"update notifications set created_at = {two_days}")
+    ask(
+        f"update notification_deliveries set created_at = {two_days}, held_until = now() + interval '1 day'"
+        " where notification_id = %s",
+        held,
+    )
+    ask("update notification_deliveries set dropped = 'resolved meanwhile' where notification_id = %s", told)
+    ask(
+        """with mail as (insert into dispatches (organization_id, channel, address, agent)
+                         select %s, 'mail', 'kim@acme.example', 'kim' returning id)
+           update notification_deliveries set dispatch_id = (select id from mail) where notification_id = %s""",
+        organization,
+        carried,
+    )
+    retention.clean_up(organization)
+    assert set(ask("select id from notifications")) == {held, carried}
+    ask("update dispatches set state = 'sent', ended_at = now()")
+    ask("update notification_deliveries set held_until = now() where notification_id = %s", held)
+    work_off(broker, "sla", "notices")
+    assert ["held" in mail["Subject"] for mail in post_office.mails] == [True]
+    retention.clean_up(organization)
+    assert ask("select id from notifications") == []
 
 
 @pytest.mark.parametrize(

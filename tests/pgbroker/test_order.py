@@ -90,7 +90,7 @@ def test_the_next_due_time_is_found_at_every_priority(broker, look):
     (_, due_in, unknown, limited) = broker.connections.execute(sql("survey"), {"queues": ["default", "empty"]})[0]
     assert 15 < due_in <= 20
     assert unknown == [["default", -3], ["default", 0], ["default", 5]]
-    assert limited == []
+    assert limited == {}
     broker.register_actors()
     broker.connections.execute(sql("note_levels"), {"levels": json.dumps(unknown)})
     (_, due_in) = broker.connections.execute(sql("peek"), {"queues": ["default"], "floors": [None]})[0]

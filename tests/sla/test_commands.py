@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from sla_desk import POLICY
@@ -64,6 +65,19 @@ def test_the_report_tells_agents_categories_and_weeks_apart_and_what_pauses_made
     assert "priority" not in whole
     with pytest.raises(InvalidInput, match="'colour' is unknown"):
         atum("report", "--org", "Acme", "--by", "colour")
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Pacific/Auckland", "America/Los_Angeles", "UTC"])
+@pytest.mark.parametrize("session", ["UTC", "Asia/Tokyo", "America/New_York"])
+def test_a_week_of_the_report_begins_on_the_monday_of_the_organization(desk, owner, database_name, zone, session):
+    with owner.cursor() as cursor:
+        cursor.execute(f"alter database {database_name} set timezone to '{session}'")
+        cursor.execute("update organization_settings set timezone = %s", (zone,))
+    here = ZoneInfo(zone)
+    desk.ticket(datetime(2024, 6, 2, 23, 59, tzinfo=here).astimezone(UTC), status="accepted")
+    desk.ticket(datetime(2024, 6, 3, tzinfo=here).astimezone(UTC), status="accepted")
+    rows = atum("report", "--org", "Acme", "--by", "week", "--json")
+    assert [row["week"] for row in rows if row["metric"] == "resolution"] == ["2024-05-27", "2024-06-03"]
 
 
 def test_the_most_urgent_clocks_come_first_with_minutes_as_of_now(desk):

@@ -73,6 +73,13 @@ def test_lateness_is_the_time_between_crossing_and_sweep(desk, owner, ticket):
     assert sweep(owner, minutes(181)).seconds_late_p99 is None
 
 
+def test_the_median_lateness_of_an_even_number_is_the_lower_of_the_two(desk, owner):
+    for minute in range(4):
+        desk.ticket(minutes(minute), status="accepted", first_response_at=NINE)
+    found = sweep(owner, minutes(184))  # crossed at 180 to 183
+    assert (found.crossings, found.seconds_late_p50, found.seconds_late_p99) == (4, 120, 240)
+
+
 def test_it_serves_every_organization_whoever_connects(owner, database_name, organization):
     desks = [Desk(owner, organization), *(Desk(owner, new_organization(owner, f"Org {n}")) for n in range(3))]
     for each in desks:
@@ -128,6 +135,18 @@ def test_a_day_without_a_sweep_is_caught_up(desk, owner):
     assert found.seconds_late_p99 > 86_400
     assert all(desk.told(ticket) == [100] for ticket in tickets)
     assert all(desk.crossed(ticket)[2][1] == minutes(240 + n) for n, ticket in enumerate(tickets))
+
+
+def test_no_name_of_one_ticket_keeps_the_notices_of_the_others(desk, owner):
+    signs = [chr(0x20000 + number * 7919 % 0xA000) for number in range(501)]  # four bytes each, and nothing to compress
+    named = {"assignee": "".join(signs[:500]), "category": "".join(signs[:500]), "category_by": "person"}
+    tickets = [desk.ticket(NINE, status="accepted", first_response_at=NINE, **more) for more in (named, {})]
+    sweep(owner, minutes(250))
+    assert [desk.told(ticket) for ticket in tickets] == [[100], [100]]
+    for column in ("assignee", "category", "intent"):
+        by = {} if column == "assignee" else {f"{column}_by": "person"}
+        with pytest.raises(psycopg2.errors.CheckViolation, match="tickets_names_fit"):
+            desk.move(tickets[1], minutes(251), **{column: "".join(signs)}, **by)
 
 
 def test_an_organization_that_fails_does_not_keep_the_others_waiting(owner, organization):

@@ -25,7 +25,7 @@ FOUND = "select tags from triage_results where ticket_id = %s"
 
 
 @pytest.fixture
-def taught(organization: UUID) -> Callable[..., None]:
+def taught(organization: UUID, known_ids) -> Callable[..., None]:
     """Closed tickets of each matter with the tags or the intent that people gave; nobody gave them a category."""
 
     def store(

@@ -23,12 +23,8 @@ EACH = 56  # of four categories: 224 labels, 200 are needed
 
 
 @pytest.fixture
-def label(organization: UUID, ask) -> Callable[..., None]:
-    """Labelled, closed tickets of a category, in one transaction. Their ids are the same in each run: which of them are
-    held back hangs on these, and with it how good a model is said to be."""
-    ask("create sequence known_ids")
-    ask("grant usage on known_ids to atum_worker")
-    ask("alter table tickets alter id set default md5(nextval('known_ids')::text)::uuid")
+def label(organization: UUID, known_ids) -> Callable[..., None]:
+    """Labelled, closed tickets of a category, in one transaction."""
 
     def store(category: str, count: int, after: int = 0, like: str | None = None, of: UUID = organization) -> None:
         common = dict.fromkeys(imports._COLUMNS) | {

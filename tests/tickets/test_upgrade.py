@@ -1,4 +1,4 @@
-"""A database with suggestions and drafts of before citations were checked and duplicates flagged."""
+"""Databases of before: citations were not checked, duplicates not flagged, names of any length."""
 
 import shutil
 from pathlib import Path
@@ -148,4 +148,31 @@ def test_answers_that_were_withdrawn_or_edited_before_are_forgotten(server, monk
         with owner.cursor() as cursor:
             cursor.execute("select subject from tickets where id in (select ticket_id from ticket_resolutions)")
             assert cursor.fetchall() == [("as it was",)]
+        owner.close()
+
+
+def test_a_name_too_long_for_an_index_is_cut_and_its_ticket_can_be_changed_again(server, monkeypatch, tmp_path: Path):
+    before = tmp_path / "before"
+    before.mkdir()
+    for path in installing.MIGRATIONS.glob("*.sql"):
+        if path.name < "0056":
+            shutil.copy(path, before)
+    signs = "".join(chr(0x4E00 + number * 7919 % 0x5000) for number in range(1000))
+    with fresh_database(server, "template1") as name:
+        with monkeypatch.context() as older:
+            older.setattr(installing, "MIGRATIONS", before)
+            installing.install(server.url(database=name))
+        owner = psycopg2.connect(server.url(database=name))
+        owner.autocommit = True
+        with owner.cursor() as cursor:
+            cursor.execute(
+                "insert into tickets (organization_id, subject, status, assignee, updated_at)"
+                " values (%s, 'It blinks', 'in_progress', %s, '2026-01-01') returning id, updated_at",
+                (new_organization(owner, "Acme"), signs),
+            )
+            ticket, updated_at = cursor.fetchone()
+            installing.install(server.url(database=name))
+            cursor.execute("select assignee, updated_at from tickets where id = %s", (ticket,))
+            assert cursor.fetchall() == [(signs[:500], updated_at)]
+            cursor.execute("update tickets set status = 'resolved' where id = %s", (ticket,))
         owner.close()

@@ -7,7 +7,7 @@ with clock as (
            case when 'priority' = any (%(by)s) then s.priority end as priority,
            case when 'agent' = any (%(by)s) then t.assignee end as agent,
            case when 'category' = any (%(by)s) then t.category end as category,
-           case when 'week' = any (%(by)s) then date_trunc('week', s.started_at, o.timezone)::date end as week,
+           case when 'week' = any (%(by)s) then date_trunc('week', s.started_at at time zone o.timezone)::date end as week,
            business_elapsed(s.calendar_version_id, s.started_at, coalesce(s.stopped_at, happening_at()))
                <= s.target_seconds as met_with_pauses
       from ticket_sla s

@@ -194,7 +194,7 @@ def _category(where: str, given: Any) -> Category:
         raise InvalidInput(f"{where}: examples must be a list of at most {MOST_EXAMPLES} texts.")
     for field, text in (("name", name), ("description", description), *(("examples", text) for text in examples)):
         try:
-            store.check_text(field, text, store.LONGEST_SUBJECT)
+            store.check_text(field, text, store.LONGEST_NAME if field == "name" else store.LONGEST_SUBJECT)
         except InvalidInput as error:
             raise InvalidInput(f"{where}: {error}.") from None
     return Category(name.strip(), description.strip(), tuple(text.strip() for text in examples if text.strip()))
