@@ -54,7 +54,7 @@ _GREETED = re.compile(
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 # "Pull the tape": what begins a sentence and is followed by such a word is nobody's name.
 _COMMAND = re.compile(
-    r"(?:\A|[.!?…:\n])[\s\"'“‘«„(*•\d.)-]*+[^\W\d_]+"
+    r"(?:\A|[.!?…\n])[\s\"'“‘«„(*•\d.)-]*+[^\W\d_]+"
     r"(?=[ \t]+(?:the|an?|this|that|these|those|its?|them|your|all|both|each|any)\b)"
 )
 _WITHOUT_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # Chinese, Japanese; Korean joins particles
