@@ -1,10 +1,14 @@
 """Databases of before: citations were not checked, duplicates not flagged, names of any length."""
 
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
+import pytest
 from builders import fresh_database, new_organization
+from psycopg2.extensions import connection as Connection
 from psycopg2.extras import Json
 
 from app import install as installing
@@ -15,18 +19,30 @@ from desk.tickets.offers import offering
 LATER = ("0038", "0039", "0044", "0051", "0052")
 
 
-def test_what_was_offered_before_is_still_offered(server, monkeypatch, tmp_path: Path):
-    before = tmp_path / "before"
-    before.mkdir()
-    for path in installing.MIGRATIONS.glob("*.sql"):
-        if not path.name.startswith(LATER):
-            shutil.copy(path, before)
-    with fresh_database(server, "template1") as name:
-        with monkeypatch.context() as older:
-            older.setattr(installing, "MIGRATIONS", before)
-            installing.install(server.url(database=name))
-        owner = psycopg2.connect(server.url(database=name))
-        owner.autocommit = True
+@pytest.fixture
+def as_before(server, monkeypatch, tmp_path: Path):
+    """A database that those migrations alone have made of which `had` says so: its name and its owner's connection."""
+
+    @contextmanager
+    def made(had: Callable[[str], bool]) -> Iterator[tuple[str, Connection]]:
+        before = tmp_path / "before"
+        before.mkdir()
+        for path in installing.MIGRATIONS.glob("*.sql"):
+            if had(path.name):
+                shutil.copy(path, before)
+        with fresh_database(server, "template1") as name:
+            with monkeypatch.context() as older:
+                older.setattr(installing, "MIGRATIONS", before)
+                installing.install(server.url(database=name))
+            with closing(psycopg2.connect(server.url(database=name))) as owner:
+                owner.autocommit = True
+                yield name, owner
+
+    return made
+
+
+def test_what_was_offered_before_is_still_offered(server, as_before, monkeypatch):
+    with as_before(lambda step: not step.startswith(LATER)) as (name, owner):
         organization = new_organization(owner, "Acme")
         with owner.cursor() as cursor:
             cursor.execute(
@@ -59,22 +75,11 @@ def test_what_was_offered_before_is_still_offered(server, monkeypatch, tmp_path:
             with connection.cursor() as cursor:
                 cursor.execute("update articles set body_md = 'It shines.'")
             assert not offering.draft(connection, organization, ticket)["current"]
-        owner.close()
         database.close()
 
 
-def test_whose_tags_they_are_is_told_of_what_was_there_before(server, monkeypatch, tmp_path: Path):
-    before = tmp_path / "before"
-    before.mkdir()
-    for path in installing.MIGRATIONS.glob("*.sql"):
-        if path.name < "0048":
-            shutil.copy(path, before)
-    with fresh_database(server, "template1") as name:
-        with monkeypatch.context() as older:
-            older.setattr(installing, "MIGRATIONS", before)
-            installing.install(server.url(database=name))
-        owner = psycopg2.connect(server.url(database=name))
-        owner.autocommit = True
+def test_whose_tags_they_are_is_told_of_what_was_there_before(server, as_before):
+    with as_before(lambda step: step < "0048") as (name, owner):
         organization = new_organization(owner, "Acme")
         with owner.cursor() as cursor:
             for subject, category_by, tags in (
@@ -108,21 +113,10 @@ def test_whose_tags_they_are_is_told_of_what_was_there_before(server, monkeypatc
             }
             cursor.execute("select subject, labelled_at from tickets order by subject")
             assert cursor.fetchall() == labelled
-        owner.close()
 
 
-def test_answers_that_were_withdrawn_or_edited_before_are_forgotten(server, monkeypatch, tmp_path: Path):
-    before = tmp_path / "before"
-    before.mkdir()
-    for path in installing.MIGRATIONS.glob("*.sql"):
-        if path.name < "0052":
-            shutil.copy(path, before)
-    with fresh_database(server, "template1") as name:
-        with monkeypatch.context() as older:
-            older.setattr(installing, "MIGRATIONS", before)
-            installing.install(server.url(database=name))
-        owner = psycopg2.connect(server.url(database=name))
-        owner.autocommit = True
+def test_answers_that_were_withdrawn_or_edited_before_are_forgotten(server, as_before):
+    with as_before(lambda step: step < "0052") as (name, owner):
         organization = new_organization(owner, "Acme")
         with owner.cursor() as cursor:
             for subject, body, is_public, kept in (
@@ -148,31 +142,18 @@ def test_answers_that_were_withdrawn_or_edited_before_are_forgotten(server, monk
         with owner.cursor() as cursor:
             cursor.execute("select subject from tickets where id in (select ticket_id from ticket_resolutions)")
             assert cursor.fetchall() == [("as it was",)]
-        owner.close()
 
 
-def test_a_name_too_long_for_an_index_is_cut_and_its_ticket_can_be_changed_again(server, monkeypatch, tmp_path: Path):
-    before = tmp_path / "before"
-    before.mkdir()
-    for path in installing.MIGRATIONS.glob("*.sql"):
-        if path.name < "0056":
-            shutil.copy(path, before)
+def test_a_name_too_long_for_an_index_is_cut_and_its_ticket_can_be_changed_again(server, as_before):
     signs = "".join(chr(0x4E00 + number * 7919 % 0x5000) for number in range(1000))
-    with fresh_database(server, "template1") as name:
-        with monkeypatch.context() as older:
-            older.setattr(installing, "MIGRATIONS", before)
-            installing.install(server.url(database=name))
-        owner = psycopg2.connect(server.url(database=name))
-        owner.autocommit = True
-        with owner.cursor() as cursor:
-            cursor.execute(
-                "insert into tickets (organization_id, subject, status, assignee, updated_at)"
-                " values (%s, 'It blinks', 'in_progress', %s, '2026-01-01') returning id, updated_at",
-                (new_organization(owner, "Acme"), signs),
-            )
-            ticket, updated_at = cursor.fetchone()
-            installing.install(server.url(database=name))
-            cursor.execute("select assignee, updated_at from tickets where id = %s", (ticket,))
-            assert cursor.fetchall() == [(signs[:500], updated_at)]
-            cursor.execute("update tickets set status = 'resolved' where id = %s", (ticket,))
-        owner.close()
+    with as_before(lambda step: step < "0056") as (name, owner), owner.cursor() as cursor:
+        cursor.execute(
+            "insert into tickets (organization_id, subject, status, assignee, updated_at)"
+            " values (%s, 'It blinks', 'in_progress', %s, '2026-01-01') returning id, updated_at",
+            (new_organization(owner, "Acme"), signs),
+        )
+        ticket, updated_at = cursor.fetchone()
+        installing.install(server.url(database=name))
+        cursor.execute("select assignee, updated_at from tickets where id = %s", (ticket,))
+        assert cursor.fetchall() == [(signs[:500], updated_at)]
+        cursor.execute("update tickets set status = 'resolved' where id = %s", (ticket,))
