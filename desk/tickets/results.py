@@ -44,7 +44,7 @@ def keep_triage(connection: Connection, ticket: Ticket, found: Triage, model: st
         tags=_carried(connection, ticket, found.tags),
         evidence=_as_it_is(connection, ticket, found.evidence),
     )
-    values = asdict(found) | {"tags": Json(found.tags), "evidence": Json(found.evidence), "model": model}
+    values = vars(found) | {"tags": Json(found.tags), "evidence": Json(found.evidence), "model": model}
     _execute(connection, "keep_triage", values, ticket)
     if found.outcome == "applied":
         _execute(connection, "apply_triage", {**values, "tags": [tag["tag"] for tag in found.tags]}, ticket)

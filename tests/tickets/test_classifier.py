@@ -98,11 +98,28 @@ def test_words_tell_where_meaning_does_not():
     same = np.zeros((60, 16), dtype=np.float32)
     same[:, 0] = 1
     model = Classifier.fit(texts, same, labels)
-    (answer,) = model.answers(["a new toner please"], same[:1])
-    assert (answer.label, answer.runner_up) == ("printer", "network")
-    assert model.telling_words("a new toner please", "printer", "network")[0] == "toner"
-    assert model.telling_words("", "printer") == []
+    heard = model.hear("a new toner please", same[0])
+    assert (heard.answer.label, heard.answer.runner_up) == ("printer", "network")
+    assert heard.telling_words("printer", "network")[0] == "toner"
+    assert model.hear("", same[0]).telling_words("printer") == []
     assert "toner" not in str(model.dumps())
+
+
+def test_one_text_is_heard_as_among_many():
+    vectors, labels = clusters(6, 30, 0.36, seed=14)
+    texts = words(labels, seed=14)
+    model = Classifier.fit(texts, vectors, labels)
+    for text, vector, answer in zip(texts, vectors, model.answers(texts, vectors), strict=True):
+        heard = model.hear(text, vector)
+        assert heard.answer.label == answer.label
+        assert heard.answer.confidence == pytest.approx(answer.confidence, abs=1e-5)
+        all_of_it = sorted(
+            ((float(vectors[i] @ vector), i) for i in range(180) if labels[i] == answer.label), reverse=True
+        )
+        near = heard.nearest(answer.label, top=4)
+        assert [position for position, _ in near] == [i for _, i in all_of_it[:4]]
+        assert [cosine for _, cosine in near] == pytest.approx([cosine for cosine, _ in all_of_it[:4]], abs=1e-3)
+        assert heard.nearest(answer.label, top=500)[:4] == near
 
 
 def test_what_was_loaded_answers_as_what_was_dumped():
@@ -112,7 +129,7 @@ def test_what_was_loaded_answers_as_what_was_dumped():
     again = Classifier.loads(model.dumps())
     asked, names = clusters(6, 20, 0.36, seed=7)
     assert again.answers(words(names, 7), asked) == model.answers(words(names, 7), asked)
-    assert again.nearest(asked[0], "label 1") == model.nearest(asked[0], "label 1")
+    assert again.hear("", asked[0]).nearest("label 1") == model.hear("", asked[0]).nearest("label 1")
     assert (again.floor, again.left_out_accuracy, again.calibrated) == (model.floor, model.left_out_accuracy, True)
     assert again.labels.tolist() == model.labels.tolist()
     assert again.dumps() == model.dumps()
@@ -182,7 +199,7 @@ def test_more_than_the_most_are_thinned_and_keep_their_places(monkeypatch):
     model = Classifier.fit([""] * len(labels), vectors, labels)
     assert model.examples < 60
     assert sorted(set(labels)) == model.labels.tolist()
-    for position, similarity in model.nearest(vectors[7], top=3):
+    for position, similarity in model.hear("", vectors[7]).nearest(top=3):
         assert similarity == pytest.approx(float(vectors[position] @ vectors[7]), abs=1e-3)
 
 
@@ -207,7 +224,7 @@ def test_what_labels_are_called_speaks_for_them_and_is_shown_to_nobody():
     model = Classifier.fit([""] * 4, vectors, ["a", "a", "b", "b"], names)
     assert model.answers([""], np.eye(8, dtype=np.float32)[[6]])[0].label == "b"
     assert model.examples == 4
-    assert sorted(position for position, _ in model.nearest(vectors[0], top=9)) == [0, 1, 2, 3]
+    assert sorted(position for position, _ in model.hear("", vectors[0]).nearest(top=9)) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -164,18 +164,29 @@ class Classifier:
             raise ValueError("one text a vector is needed")
         found: list[Answer] = []
         for start in range(0, len(vectors), BLOCK):
-            found += self._answers(texts[start : start + BLOCK], vectors[start : start + BLOCK])
+            block = slice(start, start + BLOCK)
+            found += self._told(*self._compared(lexical.count(texts[block]), vectors[block]))
         return found
 
-    def _answers(self, texts: Sequence[str], vectors: Vectors) -> list[Answer]:
-        cosines = np.asarray(vectors, dtype=np.float32) @ self.vectors.T
-        shared = (lexical.rows(lexical.count(texts), self.rarity) @ self._columns).toarray()
+    def hear(self, text: str, vector: Vectors) -> "Heard":
+        """What there is to say about one text, whose `vector` is given."""
+        cosines, shared = self._compared(lexical.count_text(text)[0], vector[None, :])
+        return Heard(self, text, self._told(cosines, shared)[0], cosines[0])
+
+    def _compared(self, counts: sparse.csr_matrix, vectors: Vectors) -> tuple[Vectors, Vectors]:
+        """How near each text is to each example, and how much both say with the same words."""
+        words = lexical.rows(counts, self.rarity)
+        return np.asarray(vectors, dtype=np.float32) @ self.vectors.T, (words @ self._columns).toarray()
+
+    def _told(self, cosines: Vectors, shared: Vectors) -> list[Answer]:
         scores = _kernel(cosines, shared, self.share) @ self.weights
         order = np.argsort(-scores, axis=1)[:, :2]
         nearest = cosines.max(axis=1)
-        signs = certainty.signs(scores, cosines, shared, self.codes)
         best = scores.max(axis=1)
-        confidence = np.clip(best, 0.0, 1.0) if self.sureness is None else self.sureness.probability(signs)
+        if self.sureness is None:
+            confidence = np.clip(best, 0.0, 1.0)
+        else:
+            confidence = self.sureness.probability(certainty.signs(scores, cosines, shared, self.codes))
         known = _known(best, nearest)
         return [
             Answer(
@@ -189,28 +200,9 @@ class Classifier:
             for i, (first, second) in enumerate(order)
         ]
 
-    def telling_words(self, text: str, label: str, against: str | None = None, top: int = 5) -> list[str]:
-        """The words of `text` that spoke most for `label` (and not for `against`), the strongest first."""
-        words = lexical.words(text)
-        if not words:
-            return []
-        speaks = self.weights[:, self.labels == label].sum(axis=1)
-        if against is not None:
-            speaks = speaks - self.weights[:, self.labels == against].sum(axis=1)
-        rows = lexical.rows(lexical.count(words), self.rarity)
-        features, places = np.unique(rows.indices, return_inverse=True)
-        heard = self._columns[features] @ speaks
-        points = sparse.csr_matrix((rows.data, places, rows.indptr), shape=(len(words), len(features))) @ heard
-        order = np.argsort(-points, kind="stable")[:top]
-        return [words[i] for i in order if points[i] > 0]
-
-    def nearest(self, vector: Vectors, label: str | None = None, top: int = 5) -> list[tuple[int, float]]:
-        """The nearest examples (of `label`, if one is named): position as given to `fit`, and cosine."""
-        similarities = np.where(self.kept >= 0, self.vectors @ vector, -np.inf)
-        if label is not None:
-            similarities[self.labels[self.codes] != label] = -np.inf
-        order = np.argsort(-similarities)[:top]
-        return [(int(self.kept[i]), float(similarities[i])) for i in order if np.isfinite(similarities[i])]
+    def _code(self, label: str) -> int:
+        """The position of a label that it knows."""
+        return int(np.searchsorted(self.labels, label))
 
     def dumps(self) -> bytes:
         """The classifier as bytes that `loads` understands."""
@@ -256,6 +248,42 @@ class Classifier:
             floor,
             accuracy,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """One text before a classifier. How near it is to each example is found once, whatever is asked about it."""
+
+    classifier: Classifier
+    text: str
+    answer: Answer
+    cosines: Vectors
+
+    def nearest(self, label: str | None = None, top: int = 5) -> list[tuple[int, float]]:
+        """The nearest examples (of `label`, if one is named): position as given to `fit`, and cosine."""
+        candidates = self.classifier.kept >= 0
+        if label is not None:
+            candidates &= self.classifier.codes == self.classifier._code(label)
+        places = np.flatnonzero(candidates)
+        if len(places) > top:
+            places = places[np.argpartition(-self.cosines[places], top - 1)[:top]]
+        places = places[np.argsort(-self.cosines[places], kind="stable")]
+        return [(int(self.classifier.kept[i]), float(self.cosines[i])) for i in places]
+
+    def telling_words(self, label: str, against: str | None = None, top: int = 5) -> list[str]:
+        """The words of the text that spoke most for `label` (and not for `against`), the strongest first."""
+        model, words = self.classifier, lexical.words(self.text)
+        if not words:
+            return []
+        speaks = model.weights[:, model._code(label)]
+        if against is not None:
+            speaks = speaks - model.weights[:, model._code(against)]
+        rows = lexical.rows(lexical.count_text(self.text)[1], model.rarity)
+        features, places = np.unique(rows.indices, return_inverse=True)
+        heard = model._columns[features] @ speaks
+        points = sparse.csr_matrix((rows.data, places, rows.indptr), shape=(len(words), len(features))) @ heard
+        order = np.argsort(-points, kind="stable")[:top]
+        return [words[i] for i in order if points[i] > 0]
 
 
 def _kernel(cosines: Vectors, shared: Vectors, share: float) -> Vectors:

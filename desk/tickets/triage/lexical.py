@@ -6,7 +6,7 @@ their parts half each, so the product of two rows is how much two texts say with
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,12 @@ LONGEST = 600  # characters of a text that are read
 COMMON = 0.1  # share of the texts, from which on a feature says too little for its cost
 COMMON_FROM = 500  # … where so many texts have it
 PARTS = (3, 4)  # characters of a part of a word
+REMEMBERED = 20_000  # words whose features a process keeps: 10 MB
+TEXTS = 32  # that a process keeps: each is put to several models
 
 _WORD = re.compile(r"\w+")
+
+_remembered: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
 
 
 def rarity(counts: sparse.csr_matrix) -> NDArray[np.float32]:
@@ -38,6 +42,27 @@ def count(texts: Sequence[str]) -> sparse.csr_matrix:
     counts = sparse.hstack([counter.transform(read) for counter in _counters()], format="csr")
     counts.data = 1 + np.log(counts.data)
     return counts
+
+
+@lru_cache(maxsize=TEXTS)
+def count_text(text: str) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """As `count`, of one text and of each of its `words` alone; nobody may change them.
+
+    Customers use the same words again and again: what each has is remembered, what is new is counted with the text.
+    """
+    given = words(text)
+    known = {word: _remembered[word] for word in given if word in _remembered}
+    new = [word for word in given if word not in known]
+    counts = count([text, *new])
+    for word, start, stop in zip(new, counts.indptr[1:-1], counts.indptr[2:], strict=True):
+        known[word] = counts.indices[start:stop].copy(), counts.data[start:stop].copy()
+    if len(_remembered) > REMEMBERED:
+        _remembered.clear()
+    _remembered.update((word, known[word]) for word in new)
+    features = np.concatenate([np.empty(0, np.int32), *(known[word][0] for word in given)])
+    data = np.concatenate([np.empty(0, np.float32), *(known[word][1] for word in given)])
+    ends = np.cumsum([0, *(len(known[word][0]) for word in given)])
+    return counts[:1], sparse.csr_matrix((data, features, ends), shape=(len(given), 2 * SIZE))
 
 
 def rows(counts: sparse.csr_matrix, weights: NDArray[np.float32]) -> sparse.csr_matrix:

@@ -178,7 +178,7 @@ class TagModel:
         words = lexical.words(text)
         if not words:
             return []
-        rows = lexical.rows(lexical.count(words), self.rarity)
+        rows = lexical.rows(lexical.count_text(text)[1], self.rarity)
         points = (rows @ self.word_weights[self._places[tag]].T).toarray()[:, 0]
         order = np.argsort(-points, kind="stable")[:top]
         return [words[i] for i in order if points[i] > 0]

@@ -12,7 +12,7 @@ from desk.tickets.english import is_english
 from desk.tickets.own_words import own_words
 from desk.tickets.triage import intent, priority_rules
 from desk.tickets.triage.categories import LOW, Described
-from desk.tickets.triage.classifier import ENOUGH, Answer, Classifier
+from desk.tickets.triage.classifier import ENOUGH, Answer, Classifier, Heard
 from desk.tickets.triage.examples import Examples, Learnt
 from desk.tickets.triage.priority_rules import SHIPPED, PriorityRules
 from desk.tickets.triage.tag_model import TagModel
@@ -66,7 +66,8 @@ def triage(
     """Triage `text` (as `vectors.text_of` has it). `applies_above` and `suggest_from` are the organization's thresholds
     for applying (None: never) and for suggesting; `described` are its categories in its own words, `rules` its rules of
     priority, which know `requester`."""
-    found = _category(text, vector, examples, applies_above, suggest_from)
+    heard = examples.classifier.hear(text, vector) if examples.classifier else None
+    found = _category(heard, examples, applies_above, suggest_from)
     if described and may_be_described(found):
         found = _by_description(found, vector, examples, suggest_from, described)
     found.model_version = examples.model_version
@@ -76,7 +77,7 @@ def triage(
     if not english and not found.evidence["priority_rules"]:
         found.evidence["priority_rules"] = NOT_ENGLISH
     if found.priority is None:
-        _learnt_priority(found, vector, examples)
+        _learnt_priority(found, vector, heard, examples)
     if examples.learnt.by_intent:
         _learnt_intent(found, text, vector, examples.learnt, examples.learnt.by_intent)
     elif english:
@@ -88,7 +89,7 @@ def triage(
     if examples.learnt.by_tag:
         _learnt_tags(found, text, vector, examples.learnt, examples.learnt.by_tag)
     else:
-        _voted_tags(found, vector, examples)
+        _voted_tags(found, heard, examples)
     return found
 
 
@@ -128,30 +129,27 @@ def withdraw_intent(found: Triage) -> Triage:
     return replace(found, intent=None, intent_confidence=None, evidence=evidence | {"intent": reason})
 
 
-def _category(
-    text: str, vector: Vectors, examples: Examples, applies_above: float | None, suggest_from: float
-) -> Triage:
-    classifier = examples.classifier
+def _category(heard: Heard | None, examples: Examples, applies_above: float | None, suggest_from: float) -> Triage:
     if not examples.ids:
         return Triage("abstained", "no labelled tickets yet", "none")
-    if classifier is None:
+    if heard is None:
         return Triage("abstained", f"only one category was used so far: {examples.categories[0]}", "none")
-    answer = classifier.answers([text], vector[None, :])[0]
+    classifier, answer = heard.classifier, heard.answer
     found = Triage(
         "suggested",
         _about(classifier),
         METHOD,
         classifier.calibrated,
     )
-    found.evidence["category"] = _neighbours(classifier, vector, examples, answer.label)
+    found.evidence["category"] = _neighbours(heard, examples, answer.label)
     found.evidence["candidates"] = [answer.label, answer.runner_up]
-    found.evidence["words"] = classifier.telling_words(text, answer.label, answer.runner_up)
+    found.evidence["words"] = heard.telling_words(answer.label, answer.runner_up)
     if answer.known < classifier.floor:
         found.outcome, found.reason = (
             "abstained",
             f"{STRANGE} (nearest {answer.similarity:.2f})",
         )
-        found.evidence["category"] = _neighbours(classifier, vector, examples, None)
+        found.evidence["category"] = _neighbours(heard, examples, None)
         return found
     if answer.confidence < suggest_from:
         found.outcome, found.reason = "abstained", f"undecided between {answer.label} and {answer.runner_up}"
@@ -175,14 +173,14 @@ def _about(classifier: Classifier) -> str:
     return "uncalibrated: the labelled tickets are all told apart, or none is"
 
 
-def _neighbours(classifier: Classifier, vector: Vectors, examples: Examples, label: str | None) -> list[dict[str, Any]]:
+def _neighbours(heard: Heard, examples: Examples, label: str | None) -> list[dict[str, Any]]:
     return [
         {"ticket_id": examples.ids[i], "category": examples.categories[i], "similarity": round(similarity, 4)}
-        for i, similarity in classifier.nearest(vector, label, NEIGHBOURS)
+        for i, similarity in heard.nearest(label, NEIGHBOURS)
     ]
 
 
-def _learnt_priority(found: Triage, vector: Vectors, examples: Examples) -> None:
+def _learnt_priority(found: Triage, vector: Vectors, heard: Heard | None, examples: Examples) -> None:
     """No rule spoke: what did people give to tickets like this one?"""
     if examples.by_priority is None:
         found.evidence["priority"] = "no rule speaks, and too few tickets with different priorities to learn from"
@@ -192,7 +190,7 @@ def _learnt_priority(found: Triage, vector: Vectors, examples: Examples) -> None
         found.evidence["priority"] = "no rule speaks, and what was learnt is not sure enough"
         return
     found.priority, found.priority_confidence = answer.priority, answer.confidence
-    near = examples.classifier.nearest(vector, None, PRIORITY_NEIGHBOURS) if examples.classifier else []
+    near = heard.nearest(None, PRIORITY_NEIGHBOURS) if heard else []
     found.evidence["priority"] = [
         {"ticket_id": examples.ids[i], "priority": answer.priority, "similarity": round(similarity, 4)}
         for i, similarity in near
@@ -202,7 +200,8 @@ def _learnt_priority(found: Triage, vector: Vectors, examples: Examples) -> None
 
 def _learnt_intent(found: Triage, text: str, vector: Vectors, learnt: Learnt, model: Classifier) -> None:
     """People name intents here, so theirs are answered, not those of the rules."""
-    answer = model.answers([text], vector[None, :])[0]
+    heard = model.hear(text, vector)
+    answer = heard.answer
     if answer.known < model.floor:
         found.evidence["intent"] = f"{STRANGE} (nearest {answer.similarity:.2f})"
     elif answer.confidence < SUGGEST_FROM:
@@ -211,9 +210,9 @@ def _learnt_intent(found: Triage, text: str, vector: Vectors, learnt: Learnt, mo
         found.intent, found.intent_confidence = answer.label, answer.confidence
         found.evidence["intent"] = [
             {"ticket_id": learnt.intent_ids[i], "intent": answer.label, "similarity": round(similarity, 4)}
-            for i, similarity in model.nearest(vector, answer.label, NEIGHBOURS)
+            for i, similarity in heard.nearest(answer.label, NEIGHBOURS)
         ]
-        found.evidence["intent_words"] = model.telling_words(text, answer.label, answer.runner_up)
+        found.evidence["intent_words"] = heard.telling_words(answer.label, answer.runner_up)
 
 
 def _learnt_tags(found: Triage, text: str, vector: Vectors, learnt: Learnt, model: TagModel) -> None:
@@ -228,10 +227,10 @@ def _learnt_tags(found: Triage, text: str, vector: Vectors, learnt: Learnt, mode
     ]
 
 
-def _voted_tags(found: Triage, vector: Vectors, examples: Examples) -> None:
-    if examples.classifier is None:
+def _voted_tags(found: Triage, heard: Heard | None, examples: Examples) -> None:
+    if heard is None:
         return
-    near = [pair for pair in examples.classifier.nearest(vector, None, TAG_NEIGHBOURS) if pair[1] >= TAG_NEAR]
+    near = [pair for pair in heard.nearest(None, TAG_NEIGHBOURS) if pair[1] >= TAG_NEAR]
     votes: Counter[str] = Counter()
     for i, similarity in near:
         for tag in examples.tags[i]:
