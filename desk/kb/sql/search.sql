@@ -29,15 +29,22 @@ with scored as (
      where place = 1 and placed.score >= %(least)s
      order by supported.score desc, article_id
      limit %(top)s
+), hits as materialized (
+    select best.article_id, article.external_id, article.title, article.revision, article.category, chunk.heading_path,
+           chunk.config, chunk.text, best.article_score, best.similarity, best.coverage
+      from best
+      join articles as article on article.organization_id = %(organization_id)s and article.id = best.article_id
+      join chunks as chunk
+        on chunk.organization_id = %(organization_id)s and chunk.article_id = best.article_id and chunk.ord = best.ord
+), any_word as materialized (
+    select spoken.config, (select string_agg(quote_literal(lexeme), ' | ')
+                             from unnest(to_tsvector(spoken.config, %(words)s)))::tsquery as query
+      from (select distinct config from hits) as spoken
 )
-select best.article_id, article.external_id, article.title, article.revision, article.category, chunk.heading_path,
-       ts_headline(chunk.config, chunk.text, coalesce(any_word.query, ''::tsquery),
+select hits.article_id, hits.external_id, hits.title, hits.revision, hits.category, hits.heading_path,
+       ts_headline(hits.config, hits.text, coalesce(any_word.query, ''::tsquery),
                    'StartSel="", StopSel="", MaxWords=45, MinWords=25') as excerpt,
-       chunk.text as passage, best.article_score as score, best.similarity, best.coverage
-  from best
-  join articles as article on article.organization_id = %(organization_id)s and article.id = best.article_id
-  join chunks as chunk
-    on chunk.organization_id = %(organization_id)s and chunk.article_id = best.article_id and chunk.ord = best.ord
- cross join lateral (select string_agg(quote_literal(lexeme), ' | ')::tsquery as query
-                       from unnest(to_tsvector(chunk.config, %(words)s))) as any_word
- order by best.article_score desc, best.article_id
+       hits.text as passage, hits.article_score as score, hits.similarity, hits.coverage
+  from hits
+  join any_word using (config)
+ order by hits.article_score desc, hits.article_id
