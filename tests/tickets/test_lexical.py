@@ -26,6 +26,7 @@ def test_a_text_and_its_words_have_what_they_have_alone(monkeypatch, remembered)
         if alone.shape[0]:
             np.testing.assert_array_equal(alone.toarray(), lexical.count(lexical.words(text)).toarray())
     assert len(lexical._remembered) <= max(remembered, 10)
+    assert all(len(word) <= lexical.SHORT for word in lexical._remembered)
 
 
 def test_a_word_that_is_remembered_is_not_counted_again(monkeypatch):

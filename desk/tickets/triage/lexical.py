@@ -20,7 +20,8 @@ LONGEST = 600  # characters of a text that are read
 COMMON = 0.1  # share of the texts, from which on a feature says too little for its cost
 COMMON_FROM = 500  # … where so many texts have it
 PARTS = (3, 4)  # characters of a part of a word
-REMEMBERED = 20_000  # words whose features a process keeps: 10 MB
+REMEMBERED = 20_000  # words whose features a process keeps: 10 MB, 20 at the most …
+SHORT = 40  # … of so many characters: longer ones are hardly said twice
 TEXTS = 32  # that a process keeps: each is put to several models
 
 _WORD = re.compile(r"\w+")
@@ -51,14 +52,14 @@ def count_text(text: str) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     Customers use the same words again and again: what each has is remembered, what is new is counted with the text.
     """
     given = words(text)
-    known = {word: _remembered[word] for word in given if word in _remembered}
+    known = {word: found for word in given if (found := _remembered.get(word))}  # another thread may forget meanwhile
     new = [word for word in given if word not in known]
     counts = count([text, *new])
     for word, start, stop in zip(new, counts.indptr[1:-1], counts.indptr[2:], strict=True):
         known[word] = counts.indices[start:stop].copy(), counts.data[start:stop].copy()
     if len(_remembered) > REMEMBERED:
         _remembered.clear()
-    _remembered.update((word, known[word]) for word in new)
+    _remembered.update((word, known[word]) for word in new if len(word) <= SHORT)
     features = np.concatenate([np.empty(0, np.int32), *(known[word][0] for word in given)])
     data = np.concatenate([np.empty(0, np.float32), *(known[word][1] for word in given)])
     ends = np.cumsum([0, *(len(known[word][0]) for word in given)])
