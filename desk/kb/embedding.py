@@ -77,11 +77,10 @@ def _embed(loaded: _Loaded, texts: Sequence[str]) -> Vectors:
     vectors = np.empty((len(texts), loaded.dimensions), dtype=np.float32)
     if not texts:
         return vectors
-    if len(texts) <= BATCH:  # they go together: nothing to sort
-        counts = [0] * len(texts)
-    else:
-        counts = [len(encoding.ids) for encoding in loaded.tokenizer.encode_batch(list(texts))]
-    for batch in batches(counts):
+    together = [list(range(len(texts)))]
+    if len(texts) > BATCH:
+        together = batches([len(encoding.ids) for encoding in loaded.tokenizer.encode_batch(list(texts))])
+    for batch in together:
         with _passes:
             found = loaded.model.embed([texts[i] for i in batch], batch_size=BATCH)
             vectors[batch] = _checked(found, loaded.dimensions, loaded.name)
