@@ -107,8 +107,8 @@ def search(
         try:
             if not models.has_vectors(connection):
                 raise ModelUnavailable("This database has no pgvector.")
-            model_id = models.active_id(connection)
-            vector = store.as_text(embed(models.name_of(connection, model_id), [question])[0])
+            model = models.active(connection)
+            model_id, vector = model.id, store.as_text(embed(model.name, [question])[0])
         except ModelUnavailable as error:
             if leg == "vector":
                 raise

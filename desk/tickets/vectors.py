@@ -8,6 +8,7 @@ it is the vector of.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from uuid import UUID
 
 import numpy as np
@@ -17,6 +18,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
 from desk import database
+from desk.errors import ModelUnavailable
 from desk.kb import embedding
 from desk.sql import statement
 from desk.tickets.once import Once
@@ -58,11 +60,8 @@ def of_ticket(organization_id: UUID, ticket_id: UUID, revision: int, text: str) 
 
 
 def _stored_or_made(organization_id: UUID, ticket_id: UUID, revision: int, text: str) -> Vectors:
-    with database.transaction(organization_id) as connection:
-        stored = _stored(connection, organization_id, ticket_id, revision)
-    if stored is not None:
-        return stored
-    embedding.warm_up()  # which may take seconds, here rather than under the lock
+    with suppress(ModelUnavailable):  # a stored vector does not need it
+        embedding.warm_up()  # which may take seconds, here rather than under the lock
     try:
         # Jobs of one ticket in two processes would both embed it, and a burst would cost twice the work.
         with database.transaction(organization_id) as connection:
