@@ -6,24 +6,44 @@ sentences word by word, where the words must not lose to the vectors.
 """
 
 import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from builders import new_organization
+from psycopg2.extensions import connection as Connection
 from workers import work_off
 
 from actors.kb import QUEUE
 from brokers import broker
 from desk import database
-from desk.kb import importing, search
+from desk.kb import embedding, importing
+from desk.kb import search as kb_search
+from desk.kb.embedding import Vectors
 from desk.kb.evaluation import Answer, Quality, Query, quality
-from desk.kb.searching import LEGS, Leg
+from desk.kb.searching import LEGS, Hit, Leg
 from desk.kb.status import status
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[2] / "shared" / "data"
 SAMPLE = HERE.parents[1] / "app" / "sample"
+
+
+@cache
+def vector_of(model: str, question: str) -> Vectors:
+    """Each question is asked of two organizations and of every leg, twice: the model reads it once."""
+    return embedding.embed_with(model, [question])[0]
+
+
+def embed(model: str, asked: list[str]) -> Vectors:
+    return np.stack([vector_of(model, question) for question in asked])
+
+
+def search(connection: Connection, organization: UUID, question: str, **wanted: Any) -> list[Hit]:
+    return kb_search(connection, organization, question, embed=embed, **wanted)
 
 
 def questions(path: Path) -> tuple[list[Query], dict[str, dict[str, float]]]:
